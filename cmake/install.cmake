@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything that `cmake --install` and `cpack` put on a machine.
+include(CMakePackageConfigHelpers)
+
+set(config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/tern")
+install(TARGETS tern EXPORT tern)
+install(EXPORT tern NAMESPACE tern:: FILE ternTargets.cmake DESTINATION "${config_dir}")
+configure_package_config_file(cmake/ternConfig.cmake.in "${PROJECT_BINARY_DIR}/ternConfig.cmake"
+                              INSTALL_DESTINATION "${config_dir}")
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/ternConfigVersion.cmake"
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/ternConfig.cmake"
+              "${PROJECT_BINARY_DIR}/ternConfigVersion.cmake" cmake/FindDNNL.cmake
+        DESTINATION "${config_dir}")
+
+# The public headers: all but those that call themselves private.
+install(FILES tern.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/tern")
+foreach(room IN LISTS rooms)
+  file(GLOB headers CONFIGURE_DEPENDS ${room}/*.h)
+  foreach(header IN LISTS headers)
+    file(READ "${header}" beginning LIMIT 600)
+    if(NOT beginning MATCHES "Private: not installed")
+      install(FILES "${header}" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/tern/${room}")
+    endif()
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}")
+  endforeach()
+endforeach()
+
+# pkg-config. A static library cannot name what it needs, so then everybody links it all.
+set(tern_private_libs -lspdlog -lfmt -lz -ldnnl)
+list(TRANSFORM OpenMP_CXX_LIB_NAMES PREPEND -l OUTPUT_VARIABLE openmp_libs)
+list(JOIN tern_private_libs " " tern_private_libs)
+list(JOIN openmp_libs " " openmp_libs)
+if(tern_type STREQUAL STATIC_LIBRARY)
+  set(tern_libs "-ltern ${tern_private_libs} ${openmp_libs}")
+else()
+  set(tern_libs "-ltern")
+endif()
+file(RELATIVE_PATH pc_to_prefix "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+configure_file(cmake/tern.pc.in "${PROJECT_BINARY_DIR}/tern.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/tern.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+
+# `cpack -G DEB` makes a package of the same.
+set(CPACK_PACKAGE_NAME libtern-dev)
+set(CPACK_PACKAGE_CONTACT "The Tern authors <tern@localhost>")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES OFF)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
+if(tern_type STREQUAL STATIC_LIBRARY)
+  set(CPACK_DEBIAN_PACKAGE_DEPENDS
+      "g++, libdnnl-dev, libspdlog-dev, zlib1g-dev")
+else()
+  set(CPACK_DEBIAN_PACKAGE_DEPENDS "g++")
+  set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+endif()
+include(CPack)

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one file that knows what differs between oneDNN 2.x and 3.x. Private: not installed.
+//
+// Descriptors are created in the argument order of oneDNN 3. Silent traps that live here: the bit
+// values of normalization_flags changed in 3.0 (never store them as integers), the backward of
+// batch norm takes SHIFT as an input on 2.x and rejects it on 3.x, and pooling's dilation of none
+// is 0.
+#pragma once
+
+#include <dnnl.hpp>
+
+namespace tern::onednn::compat {
+
+using dnnl::memory;
+using dims = memory::dims;
+using desc = memory::desc;
+
+inline constexpr bool kBatchNormBackwardTakesShift = DNNL_VERSION_MAJOR < 3;
+
+#if DNNL_VERSION_MAJOR >= 3
+
+template <class Primitive, class... Args>
+typename Primitive::primitive_desc make(const dnnl::engine& engine,
+                                        const dnnl::primitive_attr& attr, Args&&... args) {
+  return typename Primitive::primitive_desc(engine, std::forward<Args>(args)..., attr);
+}
+template <class Primitive, class Hint, class... Args>
+typename Primitive::primitive_desc make_backward(const dnnl::engine& engine,
+                                                 const dnnl::primitive_attr& attr,
+                                                 const Hint& hint, Args&&... args) {
+  return typename Primitive::primitive_desc(engine, std::forward<Args>(args)..., hint, attr);
+}
+
+using pooling_forward = dnnl::pooling_forward;
+using pooling_backward = dnnl::pooling_backward;
+using softmax_forward = dnnl::softmax_forward;
+using softmax_backward = dnnl::softmax_backward;
+
+inline auto batch_norm_forward(const dnnl::engine& engine, const dnnl::primitive_attr& attr,
+                               dnnl::prop_kind kind, const desc& data, float eps,
+                               dnnl::normalization_flags flags) {
+  return make<dnnl::batch_normalization_forward>(engine, attr, kind, data, data, eps, flags);
+}
+inline auto batch_norm_backward(const dnnl::engine& engine, const dnnl::primitive_attr& attr,
+                                const dnnl::batch_normalization_forward::primitive_desc& hint,
+                                dnnl::prop_kind kind, const desc& data, float eps,
+                                dnnl::normalization_flags flags) {
+  return make_backward<dnnl::batch_normalization_backward>(engine, attr, hint, kind, data, data,
+                                                           data, eps, flags);
+}
+inline auto eltwise_forward(const dnnl::engine& engine, const dnnl::primitive_attr& attr,
+                            dnnl::algorithm algorithm, const desc& data, float alpha, float beta) {
+  return make<dnnl::eltwise_forward>(engine, attr, dnnl::prop_kind::forward_training, algorithm,
+                                     data, data, alpha, beta);
+}
+inline auto eltwise_backward(const dnnl::engine& engine, const dnnl::primitive_attr& attr,
+                             const dnnl::eltwise_forward::primitive_desc& hint,
+                             dnnl::algorithm algorithm, const desc& data, float alpha, float beta) {
+  return make_backward<dnnl::eltwise_backward>(engine, attr, hint, algorithm, data, data, data,
+                                               alpha, beta);
+}
+
+#else
+
+template <class Primitive, class... Args>
+typename Primitive::primitive_desc make(const dnnl::engine& engine,
+                                        const dnnl::primitive_attr& attr, Args&&... args) {
+  return {typename Primitive::desc(std::forward<Args>(args)...), attr, engine};
+}
+template <class Primitive, class Hint, class... Args>
+typename Primitive::primitive_desc make_backward(const dnnl::engine& engine,
+                                                 const dnnl::primitive_attr& attr,
+                                                 const Hint& hint, Args&&... args) {
+  return {typename Primitive::desc(std::forward<Args>(args)...), attr, engine, hint};
+}
+
+using pooling_forward = dnnl::pooling_v2_forward;
+using pooling_backward = dnnl::pooling_v2_backward;
+using softmax_forward = dnnl::softmax_v2_forward;
+using softmax_backward = dnnl::softmax_v2_backward;
+
+inline auto batch_norm_forward(const dnnl::engine& engine, const dnnl::primitive_attr& attr,
+                               dnnl::prop_kind kind, const desc& data, float eps,
+                               dnnl::normalization_flags flags) {
+  return make<dnnl::batch_normalization_forward>(engine, attr, kind, data, eps, flags);
+}
+inline auto batch_norm_backward(const dnnl::engine& engine, const dnnl::primitive_attr& attr,
+                                const dnnl::batch_normalization_forward::primitive_desc& hint,
+                                dnnl::prop_kind kind, const desc& data, float eps,
+                                dnnl::normalization_flags flags) {
+  return make_backward<dnnl::batch_normalization_backward>(engine, attr, hint, kind, data, data,
+                                                           eps, flags);
+}
+inline auto eltwise_forward(const dnnl::engine& engine, const dnnl::primitive_attr& attr,
+                            dnnl::algorithm algorithm, const desc& data, float alpha, float beta) {
+  return make<dnnl::eltwise_forward>(engine, attr, dnnl::prop_kind::forward_training, algorithm,
+                                     data, alpha, beta);
+}
+inline auto eltwise_backward(const dnnl::engine& engine, const dnnl::primitive_attr& attr,
+                             const dnnl::eltwise_forward::primitive_desc& hint,
+                             dnnl::algorithm algorithm, const desc& data, float alpha, float beta) {
+  return make_backward<dnnl::eltwise_backward>(engine, attr, hint, algorithm, data, data, alpha,
+                                               beta);
+}
+
+#endif
+
+// Convolution, matmul, inner product, pooling (with dilation after the kernel), softmax (with its
+// algorithm first) and binary take the same lists in both: make<...>(engine, attr, list...).
+
+}  // namespace tern::onednn::compat

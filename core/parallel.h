@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// How Tern's own loops use threads. Private: not installed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+#include "threads.h"
+
+namespace tern {
+
+/// A reference to a callable that outlives the call: what a loop body needs, without allocation.
+template <class Signature>
+class FunctionRef;
+template <class R, class... Args>
+class FunctionRef<R(Args...)> {
+ public:
+  template <class F>
+    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
+  FunctionRef(F&& f)  // NOLINT: implicit on purpose, loop bodies are lambdas
+      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))),
+        call_([](void* object, Args... args) -> R {
+          return (*static_cast<std::remove_reference_t<F>*>(object))(static_cast<Args>(args)...);
+        }) {}
+  R operator()(Args... args) const { return call_(object_, static_cast<Args>(args)...); }
+
+ private:
+  void* object_;
+  R (*call_)(void*, Args...);
+};
+
+/// Calls body(begin, end) over disjoint ranges that cover [0, count), on up to num_threads()
+/// threads. Runs on the calling thread alone when count <= grain: choose grain so that a range of
+/// that length takes longer than waking a thread (about 5 us). Which range runs where is fixed by
+/// count, grain and the number of threads. An exception from a body is rethrown here.
+void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_t)> body);
+
+/// Calls body(thread, threads) once on each of `threads` <= num_threads() threads.
+void parallel_team(FunctionRef<void(int, int)> body);
+
+/// oneDNN takes its thread count from OpenMP's setting of the calling thread. This scope sets it to
+/// num_threads() and puts the program's own value back.
+class OpenMPThreads {
+ public:
+  OpenMPThreads();
+  ~OpenMPThreads();
+  OpenMPThreads(const OpenMPThreads&) = delete;
+  OpenMPThreads& operator=(const OpenMPThreads&) = delete;
+
+ private:
+  int before_;
+  int during_;
+};
+
+}  // namespace tern

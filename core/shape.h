@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace tern {
+
+/// The sizes of a tensor's axes, at most kMaxRank of them. Rank 0 is a scalar with one element.
+class Shape {
+ public:
+  static constexpr int kMaxRank = 8;
+
+  Shape() = default;
+  /// Throws Error for a negative size, more than kMaxRank axes, or more than 2^63-1 elements.
+  Shape(std::initializer_list<int64_t> sizes) : Shape(std::span(sizes.begin(), sizes.size())) {}
+  Shape(const std::vector<int64_t>& sizes) : Shape(std::span(sizes)) {}
+  explicit Shape(std::span<const int64_t> sizes);
+
+  int size() const { return rank_; }
+  bool empty() const { return rank_ == 0; }
+  int64_t operator[](int i) const { return sizes_[i]; }
+  int64_t numel() const { return numel_; }
+  const int64_t* begin() const { return sizes_; }
+  const int64_t* end() const { return sizes_ + rank_; }
+
+  /// The same shape with axis `i` changed to `size`.
+  Shape with(int i, int64_t size) const;
+
+  bool operator==(const Shape& other) const;
+
+ private:
+  int64_t sizes_[kMaxRank] = {};
+  int64_t numel_ = 1;
+  int rank_ = 0;
+};
+
+/// "[2,3,4]"
+std::string to_string(const Shape& shape);
+
+/// `axis` counted from the end when negative, as an index into `shape`. Throws Error naming `op`.
+int resolve_axis(const char* op, int64_t axis, const Shape& shape);
+
+/// NumPy's broadcasting: shapes are aligned at the last axis, and an axis of size 1 stretches.
+/// Throws Error naming `op` when the shapes do not fit.
+Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
+
+}  // namespace tern

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "../core/tensor.h"
+
+namespace tern {
+
+/// @name Elementwise arithmetic
+/// Shapes broadcast as NumPy's; both tensors have the same dtype (throws Error otherwise: convert
+/// with x.to(dtype)). Differentiable for floating dtypes. The result lies in the memory order of
+/// the operand that has the result's shape.
+/// @{
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor sub(const Tensor& a, const Tensor& b);
+Tensor mul(const Tensor& a, const Tensor& b);
+Tensor div(const Tensor& a, const Tensor& b);
+Tensor add(const Tensor& a, double b);
+Tensor mul(const Tensor& a, double b);
+Tensor neg(const Tensor& a);
+
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
+inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
+inline Tensor operator+(const Tensor& a, double b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, double b) { return add(a, -b); }
+inline Tensor operator*(const Tensor& a, double b) { return mul(a, b); }
+Tensor operator/(const Tensor& a, double b);
+inline Tensor operator+(double a, const Tensor& b) { return add(b, a); }
+Tensor operator-(double a, const Tensor& b);
+inline Tensor operator*(double a, const Tensor& b) { return mul(b, a); }
+Tensor operator/(double a, const Tensor& b);
+inline Tensor operator-(const Tensor& a) { return neg(a); }
+/// @}
+
+/// a^exponent, elementwise. d/da = exponent * a^(exponent-1).
+Tensor pow(const Tensor& a, double exponent);
+/// a^b, elementwise with broadcasting. d/db = a^b * log(a).
+Tensor pow(const Tensor& a, const Tensor& b);
+
+/// relu(a + b) in one pass, a and b of the same shape: the end of a residual block.
+Tensor add_relu(const Tensor& a, const Tensor& b);
+
+/// @name Comparisons
+/// u8 tensors of 0 and 1, broadcasting. Not differentiable.
+/// @{
+Tensor eq(const Tensor& a, const Tensor& b);
+Tensor gt(const Tensor& a, const Tensor& b);
+Tensor lt(const Tensor& a, const Tensor& b);
+/// @}
+
+/// Adds up `x` over the axes along which `shape` was broadcast to x's shape: the adjoint of
+/// broadcasting.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+/// x stretched to `shape` by broadcasting.
+Tensor broadcast_to(const Tensor& x, const Shape& shape);
+
+}  // namespace tern

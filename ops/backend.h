@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "../core/tensor.h"
+
+namespace tern {
+
+/// While it lives, float32 operations of this thread run on the Eigen reference kernels instead of
+/// oneDNN's: the oracle that tests compare with. float64 always does.
+class ReferenceKernels {
+ public:
+  ReferenceKernels();
+  ~ReferenceKernels();
+  ReferenceKernels(const ReferenceKernels&) = delete;
+  ReferenceKernels& operator=(const ReferenceKernels&) = delete;
+  static bool active();
+
+ private:
+  bool before_;
+};
+
+/// Whether an operation on x takes the fast kernels.
+inline bool use_onednn(const Tensor& x) {
+  return x.dtype() == DType::f32 && !ReferenceKernels::active();
+}
+
+}  // namespace tern

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include "../core/tensor.h"
+
+namespace tern {
+
+/// The momentum of running statistics. Frameworks give the word opposite meanings, so no bare
+/// number converts: say which you mean.
+class Momentum {
+ public:
+  /// running = keep * running + (1 - keep) * batch: MindSpore, Keras, ONNX (default 0.9).
+  static Momentum keep(double share_of_old);
+  /// running = (1 - update) * running + update * batch: PyTorch (default 0.1).
+  static Momentum update(double weight_of_new);
+  /// The plain average over all batches so far: PyTorch's momentum=None.
+  static Momentum cumulative();
+
+  bool is_cumulative() const { return !update_.has_value(); }
+  /// The weight of the new batch, number `batches` (1 for the first).
+  double weight_of_new(int64_t batches) const;
+
+ private:
+  explicit Momentum(std::optional<double> update) : update_(update) {}
+  std::optional<double> update_;
+};
+
+/// Which estimate of the variance the running one accumulates: divided by n-1 (PyTorch, MindSpore
+/// on GPU and Ascend) or by n (MindSpore on CPU, ONNX, Keras).
+enum class RunningVar : uint8_t { unbiased, biased };
+
+struct BatchNormParams {
+  bool training = false;           ///< normalize with the batch's statistics
+  bool update_running = true;      ///< in training, update running_mean and running_var if given
+  Momentum momentum = Momentum::update(0.1);
+  int64_t batches_tracked = 1;     ///< for Momentum::cumulative(): the number of this batch
+  double eps = 1e-5;
+  RunningVar running_var = RunningVar::unbiased;
+  DataFormat data_format = DataFormat::NCHW;
+};
+
+/// Batch normalization (Ioffe and Szegedy, 2015) over all axes but the channel axis (1, or the
+/// last with NHWC). See docs/batch_norm.md. x of rank 2 to 5; running statistics, weight and bias
+/// [C] or undefined (argument order as torch.nn.functional.batch_norm).
+Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
+                  const Tensor& weight = {}, const Tensor& bias = {},
+                  const BatchNormParams& params = {});
+/// relu(batch_norm(x)), fused.
+Tensor batch_norm_relu(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
+                       const Tensor& weight = {}, const Tensor& bias = {},
+                       const BatchNormParams& params = {});
+
+}  // namespace tern

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "../core/tensor.h"
+#include "window.h"
+
+namespace tern {
+
+/// Which algorithm computes a float32 convolution. `automatic` chooses by the shape between Tern's
+/// Winograd F(4x4,3x3), which rounds a few times coarser, and oneDNN's direct convolution; `direct`
+/// forces the latter.
+enum class ConvAlgorithm : uint8_t { automatic, direct };
+
+struct Conv2dParams {
+  Size2d stride = 1;
+  Size2d padding = 0;
+  Size2d dilation = 1;
+  int64_t groups = 1;
+  DataFormat data_format = DataFormat::NCHW;
+  ConvAlgorithm algorithm = ConvAlgorithm::automatic;
+};
+
+/// 2-d convolution (cross-correlation, as everywhere in the field):
+/// y[n,k,i,j] = b[k] + sum over c,r,s of x[n, c, i*stride + r*dilation - padding, ...] w[k,c,r,s].
+/// x [N,C,H,W] (or [N,H,W,C] with DataFormat::NHWC), weight [K, C/groups, R, S] in either format,
+/// bias [K] or undefined; result [N,K,H',W'] with H' = (H + 2 padding - dilation (R-1) - 1) / stride
+/// + 1. float32 results lie channels-last. Throws Error for shapes, dtypes or options that do not
+/// fit.
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              const Conv2dParams& params = {});
+
+}  // namespace tern

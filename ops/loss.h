@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "../core/tensor.h"
+
+namespace tern {
+
+/// `none` keeps a loss per element; `mean` and `sum` give a scalar.
+enum class Reduction : uint8_t { none, mean, sum };
+
+struct CrossEntropyParams {
+  int64_t ignore_index = -100;    ///< rows of this class count neither in the loss nor in the mean
+  double label_smoothing = 0.0;   ///< in [0, 1]: this share of the target is spread evenly
+  Reduction reduction = Reduction::mean;
+};
+
+/// -log softmax(logits)[class], logits [N,C], classes i64 [N] in [0,C). With label smoothing e the
+/// target is (1-e) on the class plus e/C on every class. Throws Error for classes out of range.
+Tensor cross_entropy(const Tensor& logits, const Tensor& classes,
+                     const CrossEntropyParams& params = {});
+
+/// (x - target)^2, reduced. Shapes and dtypes are equal.
+Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+
+}  // namespace tern

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "../core/tensor.h"
+
+namespace tern {
+
+/// Matrix product of the last two axes, [..., M, K] x [..., K, N] -> [..., M, N]; leading axes
+/// broadcast. One-dimensional operands work as PyTorch's: [K] x [K] is a scalar.
+Tensor matmul(const Tensor& a, const Tensor& b);
+
+/// y = x w^T + b with x [..., in], w [out, in] and b [out] (or undefined): [..., out].
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+
+}  // namespace tern

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include "../core/tensor.h"
+#include "window.h"
+
+namespace tern {
+
+struct MaxPool2dParams {
+  std::optional<Size2d> stride = {};  ///< the kernel's size unless given
+  Size2d padding = 0;                 ///< at most half the kernel; padded places never win
+  Size2d dilation = 1;
+  bool ceil_mode = false;  ///< also windows that reach over the edge
+  DataFormat data_format = DataFormat::NCHW;
+};
+
+struct AvgPool2dParams {
+  std::optional<Size2d> stride = {};
+  Size2d padding = 0;
+  bool ceil_mode = false;
+  bool count_include_pad = true;  ///< padded zeros count in the average, as PyTorch's default
+  DataFormat data_format = DataFormat::NCHW;
+};
+
+/// @name Pooling over windows of H and W
+/// x [N,C,H,W]; the result keeps x's memory order.
+/// @{
+Tensor max_pool2d(const Tensor& x, Size2d kernel, const MaxPool2dParams& params = {});
+Tensor avg_pool2d(const Tensor& x, Size2d kernel, const AvgPool2dParams& params = {});
+/// Average over bins floor(i H / H') to ceil((i+1) H / H'), so that the result is [N,C,H',W'].
+Tensor adaptive_avg_pool2d(const Tensor& x, Size2d output_size,
+                           DataFormat data_format = DataFormat::NCHW);
+/// @}
+
+}  // namespace tern
