@@ -13,10 +13,10 @@ namespace train_cnn {
 
 /// Where and how progress is shown. The defaults are those of a pipe; `console()` looks at stdout.
 struct ProgressOptions {
-  std::ostream* out = nullptr;      ///< nullptr: std::cout
-  bool terminal = false;            ///< draw a bar that moves; otherwise one line per epoch
-  std::function<int()> width;       ///< columns, asked at every drawing; empty: 80
-  std::function<double()> seconds;  ///< a clock that never runs backwards; empty: steady_clock
+  std::ostream* out = nullptr;           ///< nullptr: std::cout
+  bool terminal = false;                 ///< draw a bar that moves; otherwise one line per epoch
+  std::function<int()> width = {};       ///< columns, asked at every drawing; empty: 80
+  std::function<double()> seconds = {};  ///< a clock that never runs backwards; empty: steady_clock
 
   /// stdout as it is: a bar on a terminal (unless TERM is "dumb"), plain lines elsewhere.
   static ProgressOptions console();

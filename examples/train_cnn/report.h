@@ -26,34 +26,34 @@ struct Epoch {
   double learning_rate = kUnknown;
   /// Wall clock. Two runs with one seed differ in these two only, so leave them empty where the
   /// bytes of the report are to be the same.
-  std::optional<double> seconds;
-  std::optional<double> images_per_second;
+  std::optional<double> seconds = {};
+  std::optional<double> images_per_second = {};
 };
 
 /// One filter of the first convolution; `weights` is row-major, height * width values.
 struct Filter {
   int64_t height = 0;
   int64_t width = 0;
-  std::vector<float> weights;
+  std::vector<float> weights = {};
 };
 
 /// What a batch norm believes about its input against what is so: per channel, the running
 /// statistics and those computed over the whole training set with the layers before it in eval
 /// mode. All four have one value per channel.
 struct BatchNormStatistics {
-  std::string name;
-  std::vector<float> running_mean;
-  std::vector<float> running_var;
-  std::vector<float> true_mean;
-  std::vector<float> true_var;
+  std::string name = {};
+  std::vector<float> running_mean = {};
+  std::vector<float> running_var = {};
+  std::vector<float> true_mean = {};
+  std::vector<float> true_var = {};
 };
 
 /// A test picture that the net got wrong, and how sure it was.
 struct Mistake {
   int64_t width = 0;
   int64_t height = 0;
-  std::vector<uint8_t> pixels;  ///< row-major, 0 black to 255 white
-  int64_t actual = 0;           ///< index into Report::class_names
+  std::vector<uint8_t> pixels = {};  ///< row-major, 0 black to 255 white
+  int64_t actual = 0;                ///< index into Report::class_names
   int64_t predicted = 0;
   double probability = kUnknown;  ///< given to the prediction, 0 to 1
   int64_t index = 0;              ///< place in the test set
@@ -62,17 +62,17 @@ struct Mistake {
 /// Everything on the page. Each part may be empty; its section is then left out.
 struct Report {
   std::string title = "Fashion-MNIST";
-  std::string subtitle;
-  std::vector<std::pair<std::string, std::string>> settings;  ///< shown in this order
-  double test_accuracy = kUnknown;                            ///< of the final weights, 0 to 1
+  std::string subtitle = {};
+  std::vector<std::pair<std::string, std::string>> settings = {};  ///< shown in this order
+  double test_accuracy = kUnknown;                                 ///< of the final weights, 0 to 1
   double test_loss = kUnknown;
-  std::vector<Epoch> epochs;        ///< ascending
-  std::vector<double> step_losses;  ///< loss of every batch, spread evenly over the epochs
-  std::vector<std::string> class_names;
-  std::vector<std::vector<int64_t>> confusion;  ///< counts, [actual][predicted]
-  std::vector<Filter> filters;
-  std::vector<BatchNormStatistics> batch_norms;
-  std::vector<Mistake> mistakes;  ///< the surest first
+  std::vector<Epoch> epochs = {};        ///< ascending
+  std::vector<double> step_losses = {};  ///< loss of every batch, spread evenly over the epochs
+  std::vector<std::string> class_names = {};
+  std::vector<std::vector<int64_t>> confusion = {};  ///< counts, [actual][predicted]
+  std::vector<Filter> filters = {};
+  std::vector<BatchNormStatistics> batch_norms = {};
+  std::vector<Mistake> mistakes = {};  ///< the surest first
 };
 
 /// The page: one file of UTF-8 HTML that is also well-formed XML, with its style, drawings and
