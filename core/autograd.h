@@ -89,6 +89,8 @@ class Node : public std::enable_shared_from_this<Node> {
   friend class Tensor;
   friend Tensor attach(std::shared_ptr<Node> node, const Tensor& y, const Tensor* inputs,
                        size_t count);
+  friend class Leaf;
+  void describe_output(const Tensor& y);
   void free_saved();
 
   uint64_t number_;
@@ -99,6 +101,8 @@ class Node : public std::enable_shared_from_this<Node> {
   Shape shape_;  // of the output
   DType dtype_ = DType::f32;
   Order order_ = Order::row_major;
+  Tensor grad_;  // of a leaf, or of an output with retain_grad
+  bool retain_grad_ = false;
 };
 
 /// Whether operations on this thread are recorded.

@@ -8,15 +8,16 @@
 namespace tern {
 
 /// What happened in this process since it started (or since reset_counters). Made for tests and
-/// for looking at a training loop: in a steady loop `system_allocations` and `reorders` stand still.
+/// for looking at a training loop: in a steady loop `system_allocations` and `reorders` stand
+/// still.
 struct Counters {
   int64_t allocations = 0;         ///< tensor and scratch blocks handed out
   int64_t system_allocations = 0;  ///< of those, how many had to be asked of the system
   int64_t bytes_in_use = 0;        ///< bytes of blocks that are handed out now
   int64_t bytes_cached = 0;        ///< bytes of free blocks that are kept for reuse
-  int64_t reorders = 0;            ///< copies of a whole tensor made only to change its memory order
-  int64_t primitive_hits = 0;      ///< oneDNN primitives found in the cache
-  int64_t primitive_misses = 0;    ///< oneDNN primitives created
+  int64_t reorders = 0;          ///< copies of a whole tensor made only to change its memory order
+  int64_t primitive_hits = 0;    ///< oneDNN primitives found in the cache
+  int64_t primitive_misses = 0;  ///< oneDNN primitives created
 };
 
 Counters counters();

@@ -32,7 +32,6 @@ class ErrorScope {
   static std::string path();
 
  private:
-  friend class ErrorScopeAccess;
   const std::string* name_;
   ErrorScope* outer_;
 };
@@ -47,10 +46,7 @@ inline std::string text(Order o) { return to_string(o); }
 inline std::string text(DataFormat f) { return to_string(f); }
 std::string text(double value);
 template <class T>
-  requires std::is_integral_v<T>
-std::string text(T value) {
-  return std::to_string(value);
-}
+requires std::is_integral_v<T> std::string text(T value) { return std::to_string(value); }
 /// "f32[64,3,32,32]", or "undefined"
 std::string text(const Tensor& t);
 

@@ -10,9 +10,9 @@
 namespace tern::testing {
 
 struct GradcheckOptions {
-  double step = 1e-6;        ///< of the central difference
-  double tolerance = 1e-6;   ///< allowed |analytic - numeric| / (1 + |numeric|)
-  uint64_t seed = 0;         ///< of the random cotangent
+  double step = 1e-6;       ///< of the central difference
+  double tolerance = 1e-6;  ///< allowed |analytic - numeric| / (1 + |numeric|)
+  uint64_t seed = 0;        ///< of the random cotangent
 };
 
 using Function = std::function<Tensor(const std::vector<Tensor>&)>;
@@ -23,8 +23,8 @@ using Function = std::function<Tensor(const std::vector<Tensor>&)>;
 /// worst and by how much; returns true otherwise, so that tests can write EXPECT_TRUE.
 bool gradcheck(const Function& f, const std::vector<Tensor>& inputs, GradcheckOptions options = {});
 
-/// The same for the gradient of the gradient: checks that the backward pass of `f`, as a function of
-/// the inputs and of the cotangent, is differentiated right.
+/// The same for the gradient of the gradient: checks that the backward pass of `f`, as a function
+/// of the inputs and of the cotangent, is differentiated right.
 bool gradgradcheck(const Function& f, const std::vector<Tensor>& inputs,
                    GradcheckOptions options = {});
 

@@ -66,6 +66,7 @@ class Key {
   Key& add(double value);
   bool operator==(const Key& other) const;
   size_t hash() const { return static_cast<size_t>(hash_); }
+  const char* op() const { return op_; }
 
  private:
   static constexpr int kCapacity = 48;

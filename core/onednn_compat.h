@@ -26,8 +26,8 @@ typename Primitive::primitive_desc make(const dnnl::engine& engine,
 }
 template <class Primitive, class Hint, class... Args>
 typename Primitive::primitive_desc make_backward(const dnnl::engine& engine,
-                                                 const dnnl::primitive_attr& attr,
-                                                 const Hint& hint, Args&&... args) {
+                                                 const dnnl::primitive_attr& attr, const Hint& hint,
+                                                 Args&&... args) {
   return typename Primitive::primitive_desc(engine, std::forward<Args>(args)..., hint, attr);
 }
 
@@ -69,8 +69,8 @@ typename Primitive::primitive_desc make(const dnnl::engine& engine,
 }
 template <class Primitive, class Hint, class... Args>
 typename Primitive::primitive_desc make_backward(const dnnl::engine& engine,
-                                                 const dnnl::primitive_attr& attr,
-                                                 const Hint& hint, Args&&... args) {
+                                                 const dnnl::primitive_attr& attr, const Hint& hint,
+                                                 Args&&... args) {
   return {typename Primitive::desc(std::forward<Args>(args)...), attr, engine, hint};
 }
 

@@ -111,6 +111,8 @@ class Tensor {
   void* raw_data() const;
   const std::shared_ptr<Node>& node() const;
   void set_node(std::shared_ptr<Node> node) const;
+  /// How many handles share this tensor.
+  long use_count() const { return impl_.use_count(); }
   uint64_t version() const;
   void bump_version() const;
   const std::shared_ptr<Storage>& storage() const;
