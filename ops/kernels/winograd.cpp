@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "winograd.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "../../core/error.h"
+#include "../../core/memory.h"
+#include "winograd_kernels.h"
+#include "winograd_tiles.h"
+
+namespace tern::kernels::winograd {
+namespace {
+
+// ---- Instruction sets
+// ----------------------------------------------------------------------------
+
+bool cpu_has(Isa isa) {
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == Isa::avx2) return avx2;
+  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+}
+
+/// What ONEDNN_MAX_CPU_ISA (or its older name) allows, in lower case; "" if it says nothing.
+std::string environment_limit() {
+  for (const char* name : {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"}) {
+    if (const char* value = std::getenv(name)) {
+      std::string limit = value;
+      for (char& c : limit) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      return limit;
+    }
+  }
+  return "";
+}
+
+struct Allowed {
+  bool avx2, avx512;
+};
+
+const Allowed& allowed() {
+  static const Allowed result = [] {
+    const std::string limit = environment_limit();
+    const bool below_avx2 = limit == "sse41" || limit == "avx";
+    const bool below_avx512 = below_avx2 || limit.rfind("avx2", 0) == 0;
+    return Allowed{cpu_has(Isa::avx2) && !below_avx2, cpu_has(Isa::avx512) && !below_avx512};
+  }();
+  return result;
+}
+
+// ---- Forward and backward data
+// -------------------------------------------------------------------
+
+/// y = x * w + bias, for either direction: backward data is a convolution of dy with the turned
+/// weights, "in" and "out" exchanged.
+struct Convolution {
+  int64_t in, out, pad_h, pad_w;
+  Images<const float> x;
+  Images<float> y;
+  Weights weights;
+  const float* bias;
+  Tiles tiles;
+};
+
+/// Pixels outside of the image: what is read there is zero, what is written there is lost.
+struct Outside {
+  explicit Outside(const Convolution& conv) : zeros(bytes(conv.in)), lost(bytes(conv.out)) {
+    std::memset(zeros.as<float>(), 0, bytes(conv.in));
+  }
+  static size_t bytes(int64_t channels) { return static_cast<size_t>(channels) * sizeof(float); }
+  memory::Scratch zeros, lost;
+};
+
+size_t float_bytes(int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); }
+
+/// V for tiles [first, first + count): v[xi][tile - first][in]
+void transform_inputs(const Kernels& kernels, const Convolution& conv, const float* zeros,
+                      int64_t first, int64_t count, float* v, int64_t row, int64_t xi_stride) {
+  conv.tiles.for_each<kPatch>(first, count, conv.x, conv.pad_h, conv.pad_w, zeros,
+                              [&](const float** patch, const float** next, int64_t i) {
+                                kernels.transform_input(patch, next, conv.in, v + i * row,
+                                                        xi_stride);
+                              });
+}
+
+/// y of `channels` outputs from first_channel for tiles [first, first + count), from
+/// m[xi][tile][out]
+void transform_outputs(const Kernels& kernels, const Convolution& conv, float* lost, int64_t first,
+                       int64_t count, const float* m, int64_t row, int64_t xi_stride,
+                       int64_t first_channel, int64_t channels) {
+  float* pixels[kTilePixels];
+  for (int64_t i = 0; i < count; ++i) {
+    conv.tiles.find_pixels<kTile>(first + i, conv.y, 0, 0, lost, pixels);
+    kernels.transform_output(m + i * row, xi_stride, conv.bias, first_channel, channels, pixels);
+  }
+}
+
+/// Schedule A, many tiles: U of all weights first; then each task takes a few tiles through all
+/// three steps, 64 output channels at a time, with V and M in the second-level cache.
+void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int threads) {
+  constexpr int64_t kPanel = 64;
+  const int64_t panels = divide_up(conv.out, kPanel);
+  const int64_t block = conv.out < kPanel ? 32 : 16;
+  const auto panel_width = [&](int64_t panel) {
+    return round_up(std::min(kPanel, conv.out - panel * kPanel), kernels.lanes);
+  };
+  const int64_t u_panel = kPoints * padded(conv.in * kPanel);  // u[panel][xi][in][width]
+  const auto u_xi = [&](int64_t panel) { return padded(conv.in * panel_width(panel)); };
+  const int64_t v_row = padded_row(conv.in, kernels.lanes);
+  const int64_t v_xi = padded(block * v_row), m_xi = padded(block * panel_width(0));
+  const int64_t own_floats = kPoints * (v_xi + m_xi);
+
+  const memory::Scratch u_memory(float_bytes(panels * u_panel));
+  const memory::Scratch own_memory(float_bytes(threads * own_floats));
+  const Outside outside(conv);
+  float* u = u_memory.as<float>();
+
+  const int64_t chunks = divide_up(conv.in, kChannelChunk);
+  run_tasks(threads, panels * chunks, [&](int, int64_t task) {
+    const int64_t panel = task / chunks, in = task % chunks * kChannelChunk;
+    Weights part = conv.weights;
+    part.w += panel * kPanel * part.out_stride + in * part.in_stride;
+    kernels.transform_weights(
+        part, std::min(kPanel, conv.out - panel * kPanel), std::min(kChannelChunk, conv.in - in),
+        u + panel * u_panel + in * panel_width(panel), panel_width(panel), u_xi(panel));
+  });
+
+  run_tasks(threads, divide_up(conv.tiles.count, block), [&](int thread, int64_t task) {
+    float* v = own_memory.as<float>() + thread * own_floats;
+    float* m = v + kPoints * v_xi;
+    const int64_t first = task * block, count = std::min(block, conv.tiles.count - first);
+    transform_inputs(kernels, conv, outside.zeros.as<float>(), first, count, v, v_row, v_xi);
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      const int64_t width = panel_width(panel);
+      for (int64_t xi = 0; xi < kPoints; ++xi) {
+        for (int64_t in = 0; in < conv.in; in += kChannelChunk) {
+          kernels.multiply({.a = v + xi * v_xi + in,
+                            .a_stride = v_row,
+                            .b = u + panel * u_panel + xi * u_xi(panel) + in * width,
+                            .b_stride = width,
+                            .m = m + xi * m_xi,
+                            .m_stride = width,
+                            .rows = count,
+                            .columns = width,
+                            .depth = std::min(kChannelChunk, conv.in - in),
+                            .add = in > 0});
+        }
+      }
+      transform_outputs(kernels, conv, outside.lost.as<float>(), first, count, m, width, m_xi,
+                        panel * kPanel, std::min(kPanel, conv.out - panel * kPanel));
+    }
+  });
+}
+
+/// Schedule B, few tiles (V smaller than U): V of all tiles first; then each task takes a few
+/// output channels and transforms their weights chunk by chunk. U never exists in memory.
+void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int threads) {
+  constexpr int64_t kMaxTiles = 128;
+  const int64_t width = conv.out >= 2 * threads * 32 ? 32 : 16;
+  const int64_t groups = divide_up(conv.out, width);
+  const int64_t block = std::min(kMaxTiles, conv.tiles.count);
+  const int64_t v_row = padded_row(conv.in, kernels.lanes);
+  const int64_t v_xi = padded(conv.tiles.count * v_row);
+  const int64_t u_xi = padded(kChannelChunk * width), m_xi = padded(block * width);
+  const int64_t own_floats = kPoints * (u_xi + m_xi);
+
+  const memory::Scratch v_memory(float_bytes(kPoints * v_xi));
+  const memory::Scratch own_memory(float_bytes(threads * own_floats));
+  const Outside outside(conv);
+  float* v = v_memory.as<float>();
+
+  constexpr int64_t kTilesAtOnce = 4;
+  run_tasks(threads, divide_up(conv.tiles.count, kTilesAtOnce), [&](int, int64_t task) {
+    const int64_t first = task * kTilesAtOnce;
+    transform_inputs(kernels, conv, outside.zeros.as<float>(), first,
+                     std::min(kTilesAtOnce, conv.tiles.count - first), v + first * v_row, v_row,
+                     v_xi);
+  });
+
+  run_tasks(threads, groups * divide_up(conv.tiles.count, block), [&](int thread, int64_t task) {
+    float* u = own_memory.as<float>() + thread * own_floats;
+    float* m = u + kPoints * u_xi;
+    const int64_t first_out = task % groups * width, outs = std::min(width, conv.out - first_out);
+    const int64_t columns = round_up(outs, kernels.lanes);
+    const int64_t first = task / groups * block, count = std::min(block, conv.tiles.count - first);
+    for (int64_t in = 0; in < conv.in; in += kChannelChunk) {
+      const int64_t ins = std::min(kChannelChunk, conv.in - in);
+      Weights part = conv.weights;
+      part.w += first_out * part.out_stride + in * part.in_stride;
+      kernels.transform_weights(part, outs, ins, u, width, u_xi);
+      for (int64_t xi = 0; xi < kPoints; ++xi) {
+        kernels.multiply({.a = v + xi * v_xi + first * v_row + in,
+                          .a_stride = v_row,
+                          .b = u + xi * u_xi,
+                          .b_stride = width,
+                          .m = m + xi * m_xi,
+                          .m_stride = width,
+                          .rows = count,
+                          .columns = columns,
+                          .depth = ins,
+                          .add = in > 0});
+      }
+    }
+    transform_outputs(kernels, conv, outside.lost.as<float>(), first, count, m, width, m_xi,
+                      first_out, outs);
+  });
+}
+
+void convolve(const Kernels& kernels, const Convolution& conv) {
+  const int threads = num_threads();
+  if (conv.tiles.count < conv.out) {
+    convolve_by_channels(kernels, conv, threads);
+  } else {
+    convolve_by_tiles(kernels, conv, threads);
+  }
+}
+
+}  // namespace
+
+bool available() { return allowed().avx2; }
+
+Isa preferred_isa() {
+  if (!available()) {
+    fail("winograd",
+         "needs AVX2 and FMA, which this CPU lacks or ONEDNN_MAX_CPU_ISA forbids; use "
+         "the direct convolution");
+  }
+  return allowed().avx512 ? Isa::avx512 : Isa::avx2;
+}
+
+const Kernels& kernels_for(Isa isa) {
+  if (!cpu_has(isa)) {
+    fail("winograd", "this CPU lacks ", isa == Isa::avx2 ? "AVX2 or FMA" : "AVX-512");
+  }
+  return isa == Isa::avx2 ? avx2_kernels() : avx512_kernels();
+}
+
+void check(const char* op, const Shape& s) {
+  if (s.n < 0 || s.c < 1 || s.k < 1 || s.h < 1 || s.w < 1) {
+    fail(op, "found sizes n ", s.n, ", c ", s.c, ", k ", s.k, ", h ", s.h, ", w ", s.w,
+         "; all but n must be at least 1");
+  }
+  if (s.pad_h < 0 || s.pad_h > 2 || s.pad_w < 0 || s.pad_w > 2) {
+    fail(op, "found padding ", s.pad_h, ", ", s.pad_w, "; Winograd computes 0 to 2");
+  }
+  if (s.output_h() < 1 || s.output_w() < 1) {
+    fail(op, "an image of ", s.h, "x", s.w, " with padding ", s.pad_h, ", ", s.pad_w,
+         " is smaller than the 3x3 kernel");
+  }
+}
+
+bool profitable(const Shape& s) {
+  constexpr int64_t kMinChannels = 16, kMinTiles = 32;
+  return available() && s.c >= kMinChannels && s.k >= kMinChannels && s.output_h() >= 1 &&
+         s.output_w() >= 1 && Tiles(s.n, s.output_h(), s.output_w()).count >= kMinTiles;
+}
+
+void forward(const Shape& s, const float* x, const float* w, const float* bias, float* y, Isa isa) {
+  check("winograd::forward", s);
+  convolve(kernels_for(isa), {.in = s.c,
+                              .out = s.k,
+                              .pad_h = s.pad_h,
+                              .pad_w = s.pad_w,
+                              .x = {x, s.h, s.w, s.c},
+                              .y = {y, s.output_h(), s.output_w(), s.k},
+                              .weights = {w, 9 * s.c, 9, false},
+                              .bias = bias,
+                              .tiles = {s.n, s.output_h(), s.output_w()}});
+}
+
+void backward_data(const Shape& s, const float* dy, const float* w, float* dx, Isa isa) {
+  check("winograd::backward_data", s);
+  convolve(kernels_for(isa), {.in = s.k,
+                              .out = s.c,
+                              .pad_h = 2 - s.pad_h,
+                              .pad_w = 2 - s.pad_w,
+                              .x = {dy, s.output_h(), s.output_w(), s.k},
+                              .y = {dx, s.h, s.w, s.c},
+                              .weights = {w, 9, 9 * s.c, true},
+                              .bias = nullptr,
+                              .tiles = {s.n, s.h, s.w}});
+}
+
+}  // namespace tern::kernels::winograd

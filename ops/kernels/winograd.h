@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// 3x3 convolution with stride 1 by Winograd's F(4x4, 3x3): four times fewer multiplications than
+// the direct sum. float32, activations channels-last (memory order N,H,W,C), weights OIHW.
+// The mathematics stands in winograd_kernels.h. Private: not installed.
+#pragma once
+
+#include <cstdint>
+
+namespace tern::kernels::winograd {
+
+/// A 3x3 convolution with stride 1, dilation 1 and one group: x[n,c,h,w], w[k,c,3,3] ->
+/// y[n,k,output_h(),output_w()]. Padding 0 to 2 on every side.
+struct Shape {
+  int64_t n, c, k, h, w;
+  int64_t pad_h, pad_w;
+
+  int64_t output_h() const { return h + 2 * pad_h - 2; }
+  int64_t output_w() const { return w + 2 * pad_w - 2; }
+};
+
+/// The instruction sets with a path of their own.
+enum class Isa { avx2, avx512 };
+
+/// Whether this CPU has AVX2 and FMA, and oneDNN's environment variable (see preferred_isa) does
+/// not hold the process below them.
+bool available();
+
+/// The widest instruction set of this CPU, unless ONEDNN_MAX_CPU_ISA (or DNNL_MAX_CPU_ISA) names a
+/// smaller one. Throws Error when !available(). Read once.
+Isa preferred_isa();
+
+/// Whether these kernels are expected to beat oneDNN's direct convolution: available(), and enough
+/// channels and tiles to fill the registers. A false answer is advice: every shape is computed
+/// correctly.
+bool profitable(const Shape& shape);
+
+/// y = x * w (+ bias[k] if bias is not null). The same bits for every number of threads.
+void forward(const Shape& shape, const float* x, const float* w, const float* bias, float* y,
+             Isa isa = preferred_isa());
+
+/// dx of sum(dy * forward(x)). The same bits for every number of threads.
+void backward_data(const Shape& shape, const float* dy, const float* w, float* dx,
+                   Isa isa = preferred_isa());
+
+/// dw (OIHW) of sum(dy * forward(x)). `deterministic`: the same bits for every number of threads;
+/// otherwise only for the same number, and a little faster on many threads.
+void backward_weights(const Shape& shape, const float* x, const float* dy, float* dw,
+                      bool deterministic, Isa isa = preferred_isa());
+
+}  // namespace tern::kernels::winograd

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// The mathematics of F(4x4, 3x3), and the kernels that each instruction set provides.
+//
+// A 3-tap filter g slides over six inputs d and gives four outputs y[i] = sum_s d[i+s] g[s].
+// Its transpose is the product of a quadratic and a cubic polynomial, whose degree 5 is determined
+// by the values at six points (Toom-Cook); the points here are 0, a, -a, b, -b and infinity. So
+//
+//   y = A^T [ (G g) . (B^T d) ]             "." multiplies element by element: 6 products, not 12
+//
+// with, per finite point p and N(p) = the product of (p - q) over the other finite points q,
+//
+//   B^T: row p = coefficients of prod_{q != p} (z - q),  row inf = those of prod_q (z - q)
+//   G:   row p = (1, p, p^2) / N(p),                     row inf = (0, 0, 1)
+//   A:   row p = (1, p, p^2, p^3),                       row inf = (0, 0, 0, 1)
+//
+// which is, written out,
+//
+//         | a2b2    0  -a2-b2     0   1  0 |        |   1/N0      0      0 |       | 1   0   0   0
+//         | |   0  -ab2   -b2       a   1  0 |        |   1/Na   a/Na  a2/Na |       | 1   a  a2 a3
+//         |
+//   B^T = |   0   ab2   -b2      -a   1  0 |    G = |   1/Na  -a/Na  a2/Na |   A = | 1  -a  a2 -a3
+//   |
+//         |   0  -a2b   -a2       b   1  0 |        |   1/Nb   b/Nb  b2/Nb |       | 1   b  b2  b3
+//         | |   0   a2b   -a2      -b   1  0 |        |   1/Nb  -b/Nb  b2/Nb |       | 1  -b  b2
+//         -b3 | |   0  a2b2     0  -a2-b2   0  1 |        |      0      0      1 |       | 0   0 0
+//         1 |
+//
+//   N0 = a2 b2,  Na = 2 a2 (a2 - b2),  Nb = 2 b2 (b2 - a2)
+//
+// In two dimensions the same matrices act on rows and on columns. With one 4x4 output tile after
+// another, the element-by-element products of all channels are 36 matrix products:
+//
+//   forward            V = B^T d B    U = G g G^T    M[xi] = V[xi] U[xi]^T     y  = A^T M A  (+
+//   bias) backward data      the same with dy for x, C and K exchanged, g turned by 180 degrees,
+//   pad 2 - pad backward weights   V = B^T d B    D = A dy A^T   M[xi] = sum_tiles D V^T   dg = G^T
+//   M G
+//
+// xi = 0..35 counts the elements of a transformed tile. The last line is the exact adjoint of the
+// first in g. Points 5/8 and 3/2 give half the rounding error of the textbook's 1 and 2 and cost
+// the same (Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for
+// deep neural networks", 2020, study such points; Lavin and Gray, 2015, the method). The sum
+// over channels is made in chunks of 64, which keeps the error flat as channels grow.
+#pragma once
+
+#include <cstdint>
+
+namespace tern::kernels::winograd {
+
+inline constexpr int kTile = 4;                    // outputs of a tile, per dimension
+inline constexpr int kPatch = 6;                   // inputs of a tile
+inline constexpr int kPoints = kPatch * kPatch;    // xi runs over these
+inline constexpr int kTilePixels = kTile * kTile;  // outputs of a tile
+inline constexpr int64_t kChannelChunk = 64;       // channels summed before rounding into M
+
+/// m[rows][columns] (+)= sum over depth of a[row][depth] * b[depth][column]. Strides in floats;
+/// columns of b and m are contiguous, and `columns` is a multiple of the vector's lanes.
+struct Product {
+  const float* a;
+  int64_t a_stride;  // from row to row in multiply, from depth to depth in multiply_transposed
+  const float* b;
+  int64_t b_stride;
+  float* m;
+  int64_t m_stride;
+  int64_t rows, columns, depth;
+  bool add;  // to m; otherwise m is overwritten
+};
+
+/// Where the weights of a convolution lie: tap s of the pair (out, in) at
+/// w[out * out_stride + in * in_stride + s], s counted backwards if `turned`.
+struct Weights {
+  const float* w;
+  int64_t out_stride, in_stride;
+  bool turned;
+};
+
+/// What an instruction set provides. All transforms keep channels contiguous: element xi of a
+/// transformed tile is a row of channels at base + xi * xi_stride. `channels` may be any number;
+/// transformed rows are filled up to the next multiple of `lanes` (with zeros), pixels never.
+struct Kernels {
+  int64_t lanes;
+
+  /// v = B^T d B. patch: 36 pixels of x; next: pixels worth prefetching meanwhile.
+  void (*transform_input)(const float* const* patch, const float* const* next, int64_t channels,
+                          float* v, int64_t xi_stride);
+  /// d = A dy A^T. tile: 16 pixels of dy.
+  void (*transform_gradient)(const float* const* tile, const float* const* next, int64_t channels,
+                             float* d, int64_t xi_stride);
+  /// y = A^T m A + bias, written to channels [first, first + channels) of the 16 pixels.
+  void (*transform_output)(const float* m, int64_t xi_stride, const float* bias, int64_t first,
+                           int64_t channels, float* const* tile);
+  /// u[xi][in][out] = G g G^T for outs x ins pairs; rows of u are u_stride floats apart.
+  void (*transform_weights)(const Weights& weights, int64_t outs, int64_t ins, float* u,
+                            int64_t u_stride, int64_t xi_stride);
+  /// dg[channels][9] = G^T m G (added to dg if `add`) for one row of m.
+  void (*transform_weight_gradient)(const float* m, int64_t xi_stride, int64_t channels, bool add,
+                                    float* dg);
+  void (*multiply)(const Product& product);             // a[row * a_stride + depth]
+  void (*multiply_transposed)(const Product& product);  // a[depth * a_stride + row]
+};
+
+const Kernels& avx2_kernels();
+const Kernels& avx512_kernels();
+
+}  // namespace tern::kernels::winograd

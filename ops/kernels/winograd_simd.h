@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernels of winograd_kernels.h, written once over a vector type. Included by winograd_avx2.cpp
+// and winograd_avx512.cpp after each has chosen its instruction set and defined Vec, kLanes, zero,
+// broadcast, load, store, their _first variants, multiply_add, kMaxColumns and micro_rows. No
+// standard header may be included here: it would be compiled for that instruction set.
+//
+// Products that feed a sum are written multiply_add, so that no compiler has a choice to make and
+// an element has the same bits whether it falls into a whole vector or a rest.
+
+namespace tern::kernels::winograd {
+namespace {
+
+constexpr double kA = 5.0 / 8, kB = 3.0 / 2;  // the points
+constexpr double kA2 = kA * kA, kB2 = kB * kB;
+constexpr double kN0 = kA2 * kB2, kNa = 2 * kA2 * (kA2 - kB2), kNb = 2 * kB2 * (kB2 - kA2);
+
+inline Vec constant(double value) { return broadcast(static_cast<float>(value)); }
+
+// ---- One line of six points --------------------------------------------------------------------
+
+/// v = B^T d
+inline void input_line(const Vec (&d)[6], Vec (&v)[6]) {
+  const Vec even_a = multiply_add(constant(-kB2), d[2], d[4]);  // d4 - b2 d2
+  const Vec odd_a = multiply_add(constant(-kB2), d[1], d[3]);   // d3 - b2 d1
+  const Vec even_b = multiply_add(constant(-kA2), d[2], d[4]);
+  const Vec odd_b = multiply_add(constant(-kA2), d[1], d[3]);
+  v[0] = multiply_add(constant(-kA2), multiply_add(constant(-kB2), d[0], d[2]), even_a);
+  v[1] = multiply_add(constant(kA), odd_a, even_a);
+  v[2] = multiply_add(constant(-kA), odd_a, even_a);
+  v[3] = multiply_add(constant(kB), odd_b, even_b);
+  v[4] = multiply_add(constant(-kB), odd_b, even_b);
+  v[5] = multiply_add(constant(-kA2), odd_a, multiply_add(constant(-kB2), d[3], d[5]));
+}
+
+/// y = A^T m
+inline void output_line(const Vec (&m)[6], Vec (&y)[4]) {
+  const Vec sum_a = m[1] + m[2], difference_a = m[1] - m[2];
+  const Vec sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+  y[0] = (m[0] + sum_a) + sum_b;
+  y[1] = multiply_add(constant(kB), difference_b, constant(kA) * difference_a);
+  y[2] = multiply_add(constant(kB2), sum_b, constant(kA2) * sum_a);
+  y[3] = multiply_add(constant(kB2 * kB), difference_b,
+                      multiply_add(constant(kA2 * kA), difference_a, m[5]));
+}
+
+/// d = A y
+inline void gradient_line(const Vec (&y)[4], Vec (&d)[6]) {
+  const Vec even_a = multiply_add(constant(kA2), y[2], y[0]);
+  const Vec odd_a = multiply_add(constant(kA2), y[3], y[1]);
+  const Vec even_b = multiply_add(constant(kB2), y[2], y[0]);
+  const Vec odd_b = multiply_add(constant(kB2), y[3], y[1]);
+  d[0] = y[0];
+  d[1] = multiply_add(constant(kA), odd_a, even_a);
+  d[2] = multiply_add(constant(-kA), odd_a, even_a);
+  d[3] = multiply_add(constant(kB), odd_b, even_b);
+  d[4] = multiply_add(constant(-kB), odd_b, even_b);
+  d[5] = y[3];
+}
+
+/// u = G g
+inline void weight_line(const Vec (&g)[3], Vec (&u)[6]) {
+  const Vec even_a = multiply_add(constant(kA2 / kNa), g[2], constant(1 / kNa) * g[0]);
+  const Vec even_b = multiply_add(constant(kB2 / kNb), g[2], constant(1 / kNb) * g[0]);
+  u[0] = constant(1 / kN0) * g[0];
+  u[1] = multiply_add(constant(kA / kNa), g[1], even_a);
+  u[2] = multiply_add(constant(-kA / kNa), g[1], even_a);
+  u[3] = multiply_add(constant(kB / kNb), g[1], even_b);
+  u[4] = multiply_add(constant(-kB / kNb), g[1], even_b);
+  u[5] = g[2];
+}
+
+/// g = G^T m
+inline void weight_gradient_line(const Vec (&m)[6], Vec (&g)[3]) {
+  const Vec sum_a = m[1] + m[2], difference_a = m[1] - m[2];
+  const Vec sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+  g[0] = multiply_add(constant(1 / kN0), m[0],
+                      multiply_add(constant(1 / kNa), sum_a, constant(1 / kNb) * sum_b));
+  g[1] = multiply_add(constant(kA / kNa), difference_a, constant(kB / kNb) * difference_b);
+  g[2] = multiply_add(constant(kA2 / kNa), sum_a, multiply_add(constant(kB2 / kNb), sum_b, m[5]));
+}
+
+/// out = L in L^T for a matrix L of kOut x kIn that `line` applies to a vector: first to the
+/// columns of `in`, then to the rows of what that gives.
+template <int kIn, int kOut, class Line, class Load, class Store>
+inline void both_ways(Line line, Load load_element, Store store_element) {
+  Vec half[kOut][kIn];
+#pragma GCC unroll 6
+  for (int j = 0; j < kIn; ++j) {
+    Vec in[kIn], out[kOut];
+#pragma GCC unroll 6
+    for (int i = 0; i < kIn; ++i) in[i] = load_element(i * kIn + j);
+    line(in, out);
+#pragma GCC unroll 6
+    for (int i = 0; i < kOut; ++i) half[i][j] = out[i];
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < kOut; ++i) {
+    Vec out[kOut];
+    line(half[i], out);
+#pragma GCC unroll 6
+    for (int j = 0; j < kOut; ++j) store_element(i * kOut + j, out[j]);
+  }
+}
+
+// ---- Tiles: a vector of channels at a time
+// -------------------------------------------------------
+
+/// Calls body(first channel, vector is whole) for each vector of channels; the rest comes last.
+template <class Body>
+inline void for_channels(int64_t channels, Body body) {
+  int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) body(c, std::true_type{});
+  if (c < channels) body(c, std::false_type{});
+}
+
+inline Vec load_channels(const float* p, int64_t, std::true_type) { return load(p); }
+inline Vec load_channels(const float* p, int64_t left, std::false_type) {
+  return load_first(p, left);
+}
+inline void store_channels(float* p, int64_t, Vec v, std::true_type) { store(p, v); }
+inline void store_channels(float* p, int64_t left, Vec v, std::false_type) {
+  store_first(p, left, v);
+}
+
+void transform_input(const float* const* patch, const float* const* next, int64_t channels,
+                     float* v, int64_t xi_stride) {
+  for_channels(channels, [=](int64_t c, auto whole) {
+    both_ways<6, 6>([](const Vec(&d)[6], Vec(&out)[6]) { input_line(d, out); },
+                    [=](int i) {
+                      __builtin_prefetch(next[i] + c);
+                      return load_channels(patch[i] + c, channels - c, whole);
+                    },
+                    [=](int xi, Vec value) { store(v + xi * xi_stride + c, value); });
+  });
+}
+
+void transform_gradient(const float* const* tile, const float* const* next, int64_t channels,
+                        float* d, int64_t xi_stride) {
+  for_channels(channels, [=](int64_t c, auto whole) {
+    both_ways<4, 6>([](const Vec(&y)[4], Vec(&out)[6]) { gradient_line(y, out); },
+                    [=](int i) {
+                      __builtin_prefetch(next[i] + c);
+                      return load_channels(tile[i] + c, channels - c, whole);
+                    },
+                    [=](int xi, Vec value) { store(d + xi * xi_stride + c, value); });
+  });
+}
+
+void transform_output(const float* m, int64_t xi_stride, const float* bias, int64_t first,
+                      int64_t channels, float* const* tile) {
+  for_channels(channels, [=](int64_t c, auto whole) {
+    const int64_t left = channels - c;
+    const Vec shift = bias ? load_channels(bias + first + c, left, whole) : zero();
+    both_ways<6, 4>(
+        [](const Vec(&in)[6], Vec(&y)[4]) { output_line(in, y); },
+        [=](int xi) { return load(m + xi * xi_stride + c); },
+        [=](int i, Vec value) { store_channels(tile[i] + first + c, left, value + shift, whole); });
+  });
+}
+
+// ---- Weights: a vector of output (or, for their gradient, input) channels at a time
+// --------------
+
+constexpr int kTaps = 9;
+
+void transform_weights(const Weights& weights, int64_t outs, int64_t ins, float* u,
+                       int64_t u_stride, int64_t xi_stride) {
+  constexpr int64_t kBatch = 8;  // enough that a vector is loaded well after its lanes were stored
+  alignas(64) float taps[kBatch][kTaps][kLanes] = {};
+  for (int64_t out = 0; out < outs; out += kLanes) {
+    const int64_t lanes = outs - out < kLanes ? outs - out : kLanes;
+    if (lanes < kLanes) __builtin_memset(taps, 0, sizeof(taps));
+    for (int64_t in = 0; in < ins; in += kBatch) {
+      const int64_t batch = ins - in < kBatch ? ins - in : kBatch;
+      for (int64_t lane = 0; lane < lanes; ++lane) {
+        const float* g = weights.w + (out + lane) * weights.out_stride + in * weights.in_stride;
+        for (int64_t b = 0; b < batch; ++b, g += weights.in_stride) {
+          for (int s = 0; s < kTaps; ++s) {
+            taps[b][weights.turned ? kTaps - 1 - s : s][lane] = g[s];
+          }
+        }
+      }
+      for (int64_t b = 0; b < batch; ++b) {
+        both_ways<3, 6>([](const Vec(&g)[3], Vec(&out_line)[6]) { weight_line(g, out_line); },
+                        [&](int s) { return load(taps[b][s]); },
+                        [&](int xi, Vec value) {
+                          store(u + xi * xi_stride + (in + b) * u_stride + out, value);
+                        });
+      }
+    }
+  }
+}
+
+void transform_weight_gradient(const float* m, int64_t xi_stride, int64_t channels, bool add,
+                               float* dg) {
+  alignas(64) float taps[kTaps][kLanes];
+  for (int64_t c = 0; c < channels; c += kLanes) {
+    both_ways<6, 3>([](const Vec(&in)[6], Vec(&g)[3]) { weight_gradient_line(in, g); },
+                    [&](int xi) { return load(m + xi * xi_stride + c); },
+                    [&](int s, Vec value) { store(taps[s], value); });
+    const int64_t lanes = channels - c < kLanes ? channels - c : kLanes;
+    for (int64_t lane = 0; lane < lanes; ++lane) {
+      float* g = dg + (c + lane) * kTaps;
+      for (int s = 0; s < kTaps; ++s) g[s] = add ? g[s] + taps[s][lane] : taps[s][lane];
+    }
+  }
+}
+
+// ---- The matrix product
+// --------------------------------------------------------------------------
+
+/// kRows x (kColumns vectors) of the product, summed in registers over the whole depth.
+template <bool kTransposed, int kRows, int kColumns>
+inline void multiply_micro(const Product& p, int64_t row, int64_t column) {
+  const int64_t row_stride = kTransposed ? 1 : p.a_stride;
+  const int64_t depth_stride = kTransposed ? p.a_stride : 1;
+  const float* a = p.a + row * row_stride;
+  const float* b = p.b + column;
+  float* m = p.m + row * p.m_stride + column;
+  Vec sum[kRows][kColumns];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kColumns; ++j) {
+      sum[i][j] = p.add ? load(m + i * p.m_stride + j * kLanes) : zero();
+    }
+  }
+  for (int64_t k = 0; k < p.depth; ++k, a += depth_stride, b += p.b_stride) {
+    Vec line[kColumns];
+#pragma GCC unroll 4
+    for (int j = 0; j < kColumns; ++j) line[j] = load(b + j * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const Vec factor = broadcast(a[i * row_stride]);
+#pragma GCC unroll 4
+      for (int j = 0; j < kColumns; ++j) sum[i][j] = multiply_add(factor, line[j], sum[i][j]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kColumns; ++j) store(m + i * p.m_stride + j * kLanes, sum[i][j]);
+  }
+}
+
+/// Rows [row, p.rows) in micro tiles of kRows, then what is left in smaller ones.
+template <bool kTransposed, int kRows, int kColumns>
+inline void multiply_rows(const Product& p, int64_t row, int64_t column) {
+  for (; row + kRows <= p.rows; row += kRows) {
+    multiply_micro<kTransposed, kRows, kColumns>(p, row, column);
+  }
+  if constexpr (kRows > 1) {
+    if (row < p.rows) multiply_rows<kTransposed, kRows / 2, kColumns>(p, row, column);
+  }
+}
+
+/// Columns [column, p.columns), kColumns vectors at a time, then what is left fewer at a time.
+template <bool kTransposed, int kColumns>
+inline void multiply_columns(const Product& p, int64_t column) {
+  for (; column + kColumns * kLanes <= p.columns; column += kColumns * kLanes) {
+    multiply_rows<kTransposed, micro_rows(kColumns), kColumns>(p, 0, column);
+  }
+  if constexpr (kColumns > 1) {
+    if (column < p.columns) multiply_columns<kTransposed, kColumns - 1>(p, column);
+  }
+}
+
+void multiply(const Product& p) { multiply_columns<false, kMaxColumns>(p, 0); }
+void multiply_transposed(const Product& p) { multiply_columns<true, kMaxColumns>(p, 0); }
+
+constexpr Kernels kKernels = {kLanes,           transform_input,    transform_gradient,
+                              transform_output, transform_weights,  transform_weight_gradient,
+                              multiply,         multiply_transposed};
+
+}  // namespace
+}  // namespace tern::kernels::winograd

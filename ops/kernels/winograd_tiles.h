@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the Winograd drivers cut images into tiles, find their pixels and share out work.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+
+#include "../../core/parallel.h"
+#include "../../core/threads.h"
+#include "winograd.h"
+#include "winograd_kernels.h"
+
+namespace tern::kernels::winograd {
+
+/// The kernels of an instruction set. Throws Error if this CPU does not have it.
+const Kernels& kernels_for(Isa isa);
+
+/// Throws Error unless the shape describes a convolution that these kernels compute.
+void check(const char* op, const Shape& shape);
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
+
+/// Floats from one xi to the next when each holds `floats`: a cache line more, because the 36
+/// stores of a transform would otherwise often fall into one set of the first-level cache.
+inline int64_t padded(int64_t floats) { return round_up(floats, 16) + 16; }
+
+/// Floats from row to row of a matrix with `columns` columns: as above, for rows read at once.
+inline int64_t padded_row(int64_t columns, int64_t lanes) {
+  const int64_t row = round_up(columns, lanes);
+  return row % 256 == 0 ? row + 16 : row;
+}
+
+/// A batch of channels-last images whose pixels are read (const float) or written (float).
+template <class Float>
+struct Images {
+  Float* data;
+  int64_t h, w, channels;
+};
+
+/// Output tiles of a convolution, numbered by image, then row, then column.
+struct Tiles {
+  int64_t rows, columns, count;
+
+  Tiles(int64_t images, int64_t output_h, int64_t output_w)
+      : rows(divide_up(output_h, kTile)),
+        columns(divide_up(output_w, kTile)),
+        count(images * rows * columns) {}
+
+  /// Pointers to the kSide x kSide pixels of a tile; the tile's first pixel is (-pad_h, -pad_w)
+  /// away from its first output pixel. Pixels outside of the image point to `outside`.
+  template <int kSide, class Float>
+  void find_pixels(int64_t tile, const Images<Float>& images, int64_t pad_h, int64_t pad_w,
+                   Float* outside, Float** pixels) const {
+    const int64_t image = tile / (rows * columns), in_image = tile % (rows * columns);
+    const int64_t y0 = in_image / columns * kTile - pad_h;
+    const int64_t x0 = in_image % columns * kTile - pad_w;
+    for (int64_t i = 0; i < kSide; ++i) {
+      const int64_t y = y0 + i;
+      const bool row_inside = y >= 0 && y < images.h;
+      const int64_t row = (image * images.h + y) * images.w;
+      for (int64_t j = 0; j < kSide; ++j) {
+        const int64_t x = x0 + j;
+        const bool inside = row_inside && x >= 0 && x < images.w;
+        *pixels++ = inside ? images.data + (row + x) * images.channels : outside;
+      }
+    }
+  }
+
+  /// Calls transform(pixels of the tile, pixels of the next tile, index) for `count` tiles.
+  template <int kSide, class Transform>
+  void for_each(int64_t first, int64_t how_many, const Images<const float>& images, int64_t pad_h,
+                int64_t pad_w, const float* zeros, Transform transform) const {
+    const float* pixels[2][kSide * kSide];
+    find_pixels<kSide>(first, images, pad_h, pad_w, zeros, pixels[0]);
+    for (int64_t i = 0; i < how_many; ++i) {
+      const float** next = pixels[(i + 1) % 2];
+      find_pixels<kSide>(std::min(first + i + 1, count - 1), images, pad_h, pad_w, zeros, next);
+      transform(pixels[i % 2], next, i);
+    }
+  }
+};
+
+/// Calls body(thread, task) for task = 0..tasks-1; each thread takes the next one that is left.
+/// 0 <= thread < threads, where `threads` is what num_threads() said.
+template <class Body>
+void run_tasks(int threads, int64_t tasks, Body body) {
+  if (tasks <= 1 || threads <= 1) {
+    for (int64_t task = 0; task < tasks; ++task) body(0, task);
+    return;
+  }
+  std::atomic<int64_t> next{0};
+  parallel_team([&](int thread, int) {
+    if (thread >= threads) return;  // num_threads() has grown since
+    for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
+      body(thread, task);
+    }
+  });
+}
+
+}  // namespace tern::kernels::winograd

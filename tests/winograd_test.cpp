@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "../ops/kernels/winograd.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <ostream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "../core/error.h"
+#include "../core/threads.h"
+
+namespace tern::kernels::winograd {
+
+void PrintTo(const Shape& s, std::ostream* out) {
+  *out << "n" << s.n << " c" << s.c << " k" << s.k << " " << s.h << "x" << s.w << " pad " << s.pad_h
+       << "," << s.pad_w;
+}
+
+namespace {
+
+/// Errors relative to the root mean square of the exact result. Measured over the shapes below: y
+/// and dx up to 1.5e-6 and 1.6e-5, dw up to 1.6e-6 and 1.1e-5.
+struct Bound {
+  double rms, max;
+};
+constexpr Bound kDataBound{1.8e-6, 1.9e-5};
+constexpr Bound kWeightsBound{1.9e-6, 1.4e-5};
+
+std::vector<float> random_values(int64_t count, unsigned seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = normal(engine);
+  return values;
+}
+
+int64_t x_size(const Shape& s) { return s.n * s.h * s.w * s.c; }
+int64_t y_size(const Shape& s) { return s.n * s.output_h() * s.output_w() * s.k; }
+int64_t w_size(const Shape& s) { return s.k * s.c * 9; }
+
+/// Calls body(x pixel, y pixel, tap) for every product of a pixel with a tap.
+template <class Body>
+void for_each_product(const Shape& s, Body body) {
+  for (int64_t n = 0; n < s.n; ++n) {
+    for (int64_t i = 0; i < s.output_h(); ++i) {
+      for (int64_t j = 0; j < s.output_w(); ++j) {
+        for (int64_t r = 0; r < 9; ++r) {
+          const int64_t y = i + r / 3 - s.pad_h, x = j + r % 3 - s.pad_w;
+          if (y < 0 || y >= s.h || x < 0 || x >= s.w) continue;
+          body((n * s.h + y) * s.w + x, (n * s.output_h() + i) * s.output_w() + j, r);
+        }
+      }
+    }
+  }
+}
+
+/// The direct sums in float64, for all three passes.
+struct Exact {
+  std::vector<double> y, dx, dw;
+
+  Exact(const Shape& s, const std::vector<float>& x, const std::vector<float>& w,
+        const std::vector<float>& bias, const std::vector<float>& dy)
+      : y(static_cast<size_t>(y_size(s))),
+        dx(static_cast<size_t>(x_size(s))),
+        dw(static_cast<size_t>(w_size(s))) {
+    std::vector<double> taps(w.size()), dtaps(w.size());  // [tap][c][k]
+    const auto for_each_weight = [&](auto body) {
+      for (int64_t k = 0; k < s.k; ++k) {
+        for (int64_t c = 0; c < s.c; ++c) {
+          for (int64_t r = 0; r < 9; ++r) {
+            body(static_cast<size_t>((r * s.c + c) * s.k + k),
+                 static_cast<size_t>((k * s.c + c) * 9 + r));
+          }
+        }
+      }
+    };
+    for_each_weight([&](size_t tap, size_t weight) { taps[tap] = static_cast<double>(w[weight]); });
+    for (size_t i = 0; i < y.size(); ++i) {
+      y[i] = static_cast<double>(bias[i % static_cast<size_t>(s.k)]);
+    }
+    for_each_product(s, [&](int64_t x_pixel, int64_t y_pixel, int64_t r) {
+      double* out = y.data() + y_pixel * s.k;
+      const float* cotangent = dy.data() + y_pixel * s.k;
+      for (int64_t c = 0; c < s.c; ++c) {
+        const double value = static_cast<double>(x[static_cast<size_t>(x_pixel * s.c + c)]);
+        const double* tap = taps.data() + (r * s.c + c) * s.k;
+        double* dtap = dtaps.data() + (r * s.c + c) * s.k;
+        double sum = 0;
+        for (int64_t k = 0; k < s.k; ++k) {
+          const double d = static_cast<double>(cotangent[k]);
+          out[k] += value * tap[k];
+          dtap[k] += value * d;
+          sum += d * tap[k];
+        }
+        dx[static_cast<size_t>(x_pixel * s.c + c)] += sum;
+      }
+    });
+    for_each_weight([&](size_t tap, size_t weight) { dw[weight] = dtaps[tap]; });
+  }
+};
+
+/// Root mean square and largest error, relative to the rms of the exact values.
+Bound errors(const std::vector<float>& found, const std::vector<double>& exact) {
+  double squares = 0, error_squares = 0, worst = 0;
+  for (size_t i = 0; i < exact.size(); ++i) {
+    const double error = std::abs(static_cast<double>(found[i]) - exact[i]);
+    if (!(error <= worst)) worst = error;  // a NaN is the worst
+    squares += exact[i] * exact[i];
+    error_squares += error * error;
+  }
+  return {std::sqrt(error_squares / squares),
+          worst / std::sqrt(squares / static_cast<double>(exact.size()))};
+}
+
+void expect_close(const std::vector<float>& found, const std::vector<double>& exact, Bound bound,
+                  const std::string& what) {
+  const Bound error = errors(found, exact);
+  EXPECT_LE(error.rms, bound.rms) << what;
+  EXPECT_LE(error.max, bound.max) << what;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+/// Runs a kernel into memory full of NaN with guards on both sides: an element that is not written
+/// and a write outside both show.
+template <class Kernel>
+std::vector<float> run(int64_t size, Kernel kernel) {
+  constexpr size_t kGuard = 64;
+  constexpr float kUntouched = -12345.0f;
+  const size_t count = static_cast<size_t>(size);
+  std::vector<float> memory(count + 2 * kGuard, kUntouched);
+  std::fill_n(memory.begin() + kGuard, count, std::nanf(""));
+  kernel(memory.data() + kGuard);
+  for (size_t i = 0; i < kGuard; ++i) {
+    EXPECT_EQ(memory[i], kUntouched) << "written " << kGuard - i << " before the start";
+    EXPECT_EQ(memory[kGuard + count + i], kUntouched) << "written " << i << " after the end";
+  }
+  return {memory.begin() + kGuard, memory.begin() + static_cast<std::ptrdiff_t>(kGuard + count)};
+}
+
+std::vector<Isa> isas() {
+  std::vector<Isa> result{Isa::avx2};
+  if (preferred_isa() == Isa::avx512) result.push_back(Isa::avx512);
+  return result;
+}
+
+class Threads {
+ public:
+  ~Threads() { set_num_threads(before_); }
+
+ private:
+  int before_ = num_threads();
+};
+
+void expect_all_passes_exact(const Shape& s) {
+  const Threads restore;
+  const unsigned seed = static_cast<unsigned>(s.n + 10 * s.c + 1000 * s.k + 7 * s.h + 77 * s.w);
+  const std::vector<float> x = random_values(x_size(s), seed),
+                           w = random_values(w_size(s), seed + 1);
+  const std::vector<float> dy = random_values(y_size(s), seed + 2);
+  const std::vector<float> bias = random_values(s.k, seed + 3);
+  const Exact exact(s, x, w, bias, dy);
+
+  for (const Isa isa : isas()) {
+    const std::string path = isa == Isa::avx2 ? "avx2" : "avx512";
+    std::vector<float> first_y, first_dx, first_dw;
+    for (const int threads : {1, 2, 3, 4}) {
+      set_num_threads(threads);
+      SCOPED_TRACE(testing::PrintToString(s) + ", " + path + ", " + std::to_string(threads) +
+                   " threads");
+      const auto y = run(
+          y_size(s), [&](float* out) { forward(s, x.data(), w.data(), bias.data(), out, isa); });
+      const auto dx =
+          run(x_size(s), [&](float* out) { backward_data(s, dy.data(), w.data(), out, isa); });
+      const auto dw = run(
+          w_size(s), [&](float* out) { backward_weights(s, x.data(), dy.data(), out, true, isa); });
+      const auto dw_any = run(w_size(s), [&](float* out) {
+        backward_weights(s, x.data(), dy.data(), out, false, isa);
+      });
+      expect_close(dw_any, exact.dw, kWeightsBound, "dw, not deterministic");
+      if (threads == 1) {
+        expect_close(y, exact.y, kDataBound, "y");
+        expect_close(dx, exact.dx, kDataBound, "dx");
+        expect_close(dw, exact.dw, kWeightsBound, "dw");
+        first_y = y;
+        first_dx = dx;
+        first_dw = dw;
+      } else {
+        EXPECT_TRUE(same_bits(y, first_y)) << "y differs from that of one thread";
+        EXPECT_TRUE(same_bits(dx, first_dx)) << "dx differs from that of one thread";
+        EXPECT_TRUE(same_bits(dw, first_dw)) << "dw differs from that of one thread";
+      }
+    }
+  }
+}
+
+struct Size {
+  int64_t h, w;
+};
+
+TEST(Winograd, EverySizeAndPaddingIsExact) {
+  const Size sizes[] = {{1, 1}, {1, 5}, {2, 3}, {3, 3}, {4, 4}, {5, 8}, {7, 7}, {13, 11}, {14, 14}};
+  for (const Size size : sizes) {
+    for (int64_t pad_h = 0; pad_h <= 2; ++pad_h) {
+      for (int64_t pad_w = 0; pad_w <= 2; ++pad_w) {
+        const Shape s{2, 17, 24, size.h, size.w, pad_h, pad_w};
+        if (s.output_h() >= 1 && s.output_w() >= 1) expect_all_passes_exact(s);
+      }
+    }
+  }
+}
+
+TEST(Winograd, EveryNumberOfChannelsIsExact) {
+  const int64_t channels[] = {1, 3, 8, 16, 17, 24, 64, 80};
+  for (const int64_t c : channels) {
+    for (const int64_t k : channels) expect_all_passes_exact({1, c, k, 7, 6, 1, 1});
+  }
+  for (const int64_t c : channels) expect_all_passes_exact({5, c, 97 - c, 13, 11, 1, 1});
+}
+
+TEST(Winograd, EveryScheduleIsExact) {
+  expect_all_passes_exact({5, 16, 16, 32, 32, 1, 1});    // many tiles, one narrow panel
+  expect_all_passes_exact({2, 80, 64, 32, 32, 1, 1});    // many tiles, two chunks of channels
+  expect_all_passes_exact({3, 64, 150, 14, 14, 1, 1});   // few tiles one way, many the other
+  expect_all_passes_exact({9, 130, 170, 14, 14, 1, 1});  // few tiles, but more than one block
+  expect_all_passes_exact({2, 200, 200, 7, 7, 1, 1});    // more weights than one core's cache holds
+  expect_all_passes_exact({7, 300, 56, 32, 32, 0, 2});   // and too many tiles to transform at once
+}
+
+TEST(Winograd, NoImagesGiveNoGradient) {
+  const Shape s{0, 16, 16, 8, 8, 1, 1};
+  const auto dw =
+      run(w_size(s), [&](float* out) { backward_weights(s, nullptr, nullptr, out, true); });
+  EXPECT_EQ(dw, std::vector<float>(dw.size(), 0.0f));
+}
+
+TEST(Winograd, BiasMayBeMissing) {
+  const Shape s{1, 20, 20, 9, 9, 1, 1};
+  const auto x = random_values(x_size(s), 1), w = random_values(w_size(s), 2);
+  const std::vector<float> zeros(static_cast<size_t>(s.k));
+  for (const Isa isa : isas()) {
+    const auto run_with = [&](const float* bias) {
+      return run(y_size(s), [&](float* y) { forward(s, x.data(), w.data(), bias, y, isa); });
+    };
+    EXPECT_TRUE(same_bits(run_with(nullptr), run_with(zeros.data())));
+  }
+}
+
+TEST(Winograd, ImpossibleShapesAreErrors) {
+  float memory = 0;
+  const auto message = [&](const Shape& s) -> std::string {
+    try {
+      forward(s, &memory, &memory, nullptr, &memory);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_NE(message({1, 1, 1, 8, 8, 3, 1}).find("padding 3, 1"), std::string::npos);
+  EXPECT_NE(message({1, 1, 1, 8, 2, 1, 0}).find("smaller than the 3x3 kernel"), std::string::npos);
+  EXPECT_NE(message({1, 0, 1, 8, 8, 1, 1}).find("c 0"), std::string::npos);
+  EXPECT_EQ(memory, 0.0f);
+}
+
+TEST(Winograd, IsChosenWhereItWins) {
+  EXPECT_TRUE(profitable({64, 64, 64, 32, 32, 1, 1}));
+  EXPECT_TRUE(profitable({32, 512, 512, 4, 4, 1, 1}));
+  EXPECT_FALSE(profitable({64, 3, 64, 32, 32, 1, 1}));  // too few channels
+  EXPECT_FALSE(profitable({1, 64, 64, 4, 4, 1, 1}));    // one tile
+}
+
+}  // namespace
+}  // namespace tern::kernels::winograd
