@@ -12,6 +12,7 @@
 #include "counters.h"
 #include "counters_private.h"
 #include "error.h"
+#include "log.h"
 #include "memory.h"
 
 namespace tern::onednn {
@@ -173,6 +174,9 @@ std::shared_ptr<const Primitive> cached(const Key& key, FunctionRef<Primitive()>
   if (auto found = primitive_cache().find(key)) return found;
   const OpenMPThreads threads;  // implementations are chosen for a number of threads
   auto primitive = std::make_shared<const Primitive>(create());
+  if (log_enabled(LogLevel::debug)) {
+    log(LogLevel::debug, std::string(key.op()) + ": created " + primitive->implementation());
+  }
   primitive_cache().insert(key, primitive);
   return primitive;
 }
