@@ -3,15 +3,21 @@
 #pragma once
 
 #include "core/autograd.h"
+#include "core/clone.h"
 #include "core/counters.h"
 #include "core/dtype.h"
 #include "core/error.h"
 #include "core/gradcheck.h"
 #include "core/random.h"
 #include "core/shape.h"
+#include "core/state_dict.h"
 #include "core/tensor.h"
 #include "core/threads.h"
 #include "core/version.h"
+
+#include "nn/init.h"
+#include "nn/module.h"
+#include "nn/state_dict.h"
 
 #include "ops/activations.h"
 #include "ops/arithmetic.h"

@@ -10,10 +10,11 @@ namespace tern {
 
 namespace {
 
-// Both sides are kept alive: the address of a temporary that dies in the scope may be used again.
-struct Duplicates {
-  std::unordered_map<const void*, std::shared_ptr<void>> of;
+struct Duplicate {
+  std::shared_ptr<const void> original;  // kept alive, so that nothing else gets its address
+  std::shared_ptr<void> copy;
 };
+using Duplicates = std::unordered_map<const void*, Duplicate>;
 
 thread_local Duplicates* current = nullptr;
 
@@ -48,12 +49,13 @@ CloneScope::~CloneScope() {
 bool CloneScope::active() { return current != nullptr; }
 
 std::shared_ptr<void> CloneScope::find(const void* original) {
-  const auto found = current->of.find(original);
-  return found == current->of.end() ? nullptr : found->second;
+  const auto found = current->find(original);
+  return found == current->end() ? nullptr : found->second.copy;
 }
 
-void CloneScope::insert(const void* original, std::shared_ptr<void> duplicate) {
-  current->of.emplace(original, std::move(duplicate));
+void CloneScope::insert(std::shared_ptr<const void> original, std::shared_ptr<void> duplicate) {
+  const void* key = original.get();
+  current->emplace(key, Duplicate{std::move(original), std::move(duplicate)});
 }
 
 std::shared_ptr<Tensor::Impl> Tensor::copied(const Tensor& other) {
@@ -67,7 +69,7 @@ std::shared_ptr<Tensor::Impl> Tensor::copied(const Tensor& other) {
     duplicate = other.clone();
     if (other.is_leaf() && other.requires_grad()) duplicate.set_requires_grad();
   }
-  CloneScope::insert(other.impl_.get(), duplicate.impl_);
+  CloneScope::insert(other.impl_, duplicate.impl_);
   return duplicate.impl_;
 }
 

@@ -24,7 +24,7 @@ class CloneScope {
   static bool active();
   /// The duplicate that `original` has got in this scope, or null; and how it gets one.
   static std::shared_ptr<void> find(const void* original);
-  static void insert(const void* original, std::shared_ptr<void> duplicate);
+  static void insert(std::shared_ptr<const void> original, std::shared_ptr<void> duplicate);
 
  private:
   bool outermost_;
@@ -52,7 +52,7 @@ class Shared {
     if (!CloneScope::active()) return object_;
     if (auto known = CloneScope::find(object_.get())) return std::static_pointer_cast<T>(known);
     auto duplicate = std::make_shared<T>(*object_);
-    CloneScope::insert(object_.get(), duplicate);
+    CloneScope::insert(object_, duplicate);
     return duplicate;
   }
 

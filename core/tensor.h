@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <iosfwd>
 #include <memory>
@@ -16,6 +17,11 @@ namespace tern {
 class Node;
 class Storage;
 class Tensor;
+
+namespace detail {
+/// How many CloneScopes (clone.h) live, on any thread.
+extern std::atomic<int> clone_scopes;
+}  // namespace detail
 
 /// What `backward` keeps and records.
 struct BackwardOptions {
@@ -33,6 +39,17 @@ struct BackwardOptions {
 class Tensor {
  public:
   Tensor() = default;
+  Tensor(const Tensor& other)
+      : impl_(detail::clone_scopes.load(std::memory_order_relaxed) == 0 ? other.impl_
+                                                                        : copied(other)) {}
+  Tensor(Tensor&& other) noexcept = default;
+  Tensor& operator=(const Tensor& other) {
+    Tensor copy(other);
+    impl_.swap(copy.impl_);
+    return *this;
+  }
+  Tensor& operator=(Tensor&& other) noexcept = default;
+  ~Tensor() = default;
 
   bool defined() const { return impl_ != nullptr; }
   const Shape& shape() const;
@@ -126,6 +143,8 @@ class Tensor {
  private:
   struct Impl;
   const Impl& impl() const;
+  /// What a copy of `other` points at on this thread: a duplicate inside a CloneScope.
+  static std::shared_ptr<Impl> copied(const Tensor& other);
   void* checked_data(DType dtype) const;
   size_t element_count() const { return static_cast<size_t>(numel()); }
 

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "../core/tensor.h"
+
+namespace tern::nn {
+
+/// Which fan sets the scale: the number of inputs of an output, of outputs of an input, their mean.
+enum class FanMode : uint8_t { fan_in, fan_out, fan_avg };
+/// What follows the layer, for the gain.
+enum class Nonlinearity : uint8_t { linear, conv2d, sigmoid, tanh, relu, leaky_relu, selu };
+enum class Distribution : uint8_t { uniform, normal, truncated_normal };
+
+/// Ways to fill a tensor: PyTorch's functions (torch.nn.init), which change their argument in place
+/// and return it, and MindSpore's initializers (mindspore.common.initializer) as objects that do
+/// the same when called with a tensor. All of them draw from default_generator(), the same numbers
+/// for every number of threads, and none is recorded. They throw Error for tensors that are not
+/// floating, for arguments out of range, and for ranks they are not made for; fans need two axes.
+namespace init {
+
+/// @name PyTorch's functions
+/// @{
+Tensor constant_(const Tensor& t, double value);
+Tensor zeros_(const Tensor& t);
+Tensor ones_(const Tensor& t);
+/// Ones on the diagonal of a matrix.
+Tensor eye_(const Tensor& t);
+/// A convolution kernel (3 to 5 axes) that passes its input through, in each of `groups` groups.
+Tensor dirac_(const Tensor& t, int64_t groups = 1);
+Tensor normal_(const Tensor& t, double mean = 0.0, double std = 1.0);
+Tensor uniform_(const Tensor& t, double low = 0.0, double high = 1.0);
+/// Normal restricted to [low, high], which are absolute values.
+Tensor trunc_normal_(const Tensor& t, double mean = 0.0, double std = 1.0, double low = -2.0,
+                     double high = 2.0);
+/// Uniform within gain * sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010).
+Tensor xavier_uniform_(const Tensor& t, double gain = 1.0);
+/// Normal with deviation gain * sqrt(2 / (fan_in + fan_out)).
+Tensor xavier_normal_(const Tensor& t, double gain = 1.0);
+/// Uniform within calculate_gain(nonlinearity, a) * sqrt(3 / fan) (He et al., 2015).
+Tensor kaiming_uniform_(const Tensor& t, double a = 0.0, FanMode mode = FanMode::fan_in,
+                        Nonlinearity nonlinearity = Nonlinearity::leaky_relu);
+/// Normal with deviation calculate_gain(nonlinearity, a) / sqrt(fan).
+Tensor kaiming_normal_(const Tensor& t, double a = 0.0, FanMode mode = FanMode::fan_in,
+                       Nonlinearity nonlinearity = Nonlinearity::leaky_relu);
+/// Orthonormal rows or columns (whichever are fewer) of the matrix [size(0), rest], times gain
+/// (Saxe et al., 2013).
+Tensor orthogonal_(const Tensor& t, double gain = 1.0);
+/// A normal matrix in each of whose columns the given share of the elements is zero (Martens,
+/// 2010).
+Tensor sparse_(const Tensor& t, double sparsity, double std = 0.01);
+/// 1; 5/3 for tanh; sqrt(2) for relu; sqrt(2 / (1 + param^2)) for leaky_relu; 3/4 for selu.
+double calculate_gain(Nonlinearity nonlinearity, double param = 0.01);
+/// The fans of a weight [out, in, window...].
+std::pair<int64_t, int64_t> calculate_fan_in_and_fan_out(const Shape& shape);
+/// @}
+
+/// @name MindSpore's initializers
+/// With MindSpore's arguments and defaults, as designated initializers: Normal{.sigma = 0.02}.
+/// @{
+struct Zero {
+  void operator()(const Tensor& t) const;
+};
+struct One {
+  void operator()(const Tensor& t) const;
+};
+struct Constant {
+  double value = 0.0;
+  void operator()(const Tensor& t) const;
+};
+/// U(-scale, scale)
+struct Uniform {
+  double scale = 0.07;
+  void operator()(const Tensor& t) const;
+};
+struct Normal {
+  double sigma = 0.01;
+  double mean = 0.0;
+  void operator()(const Tensor& t) const;
+};
+/// Normal cut at mean + a * sigma and mean + b * sigma (trunc_normal_ takes absolute bounds).
+struct TruncatedNormal {
+  double sigma = 0.01;
+  double mean = 0.0;
+  double a = -2.0;
+  double b = 2.0;
+  void operator()(const Tensor& t) const;
+};
+struct XavierUniform {
+  double gain = 1.0;
+  void operator()(const Tensor& t) const;
+};
+struct XavierNormal {
+  double gain = 1.0;
+  void operator()(const Tensor& t) const;
+};
+struct HeUniform {
+  double negative_slope = 0.0;
+  FanMode mode = FanMode::fan_in;
+  Nonlinearity nonlinearity = Nonlinearity::leaky_relu;
+  void operator()(const Tensor& t) const;
+};
+struct HeNormal {
+  double negative_slope = 0.0;
+  FanMode mode = FanMode::fan_in;
+  Nonlinearity nonlinearity = Nonlinearity::leaky_relu;
+  void operator()(const Tensor& t) const;
+};
+/// Variance scale / fan. MindSpore documents a truncated normal as the default, but has drawn
+/// uniform numbers there because of a misspelt name; Tern does what the documentation says.
+struct VarianceScaling {
+  double scale = 1.0;
+  FanMode mode = FanMode::fan_in;
+  Distribution distribution = Distribution::truncated_normal;
+  void operator()(const Tensor& t) const;
+};
+struct Orthogonal {
+  double gain = 1.0;
+  void operator()(const Tensor& t) const;
+};
+struct Identity {
+  void operator()(const Tensor& t) const;
+};
+/// Has no default: sparsity is the share of zeros in a column.
+struct Sparse {
+  double sparsity;
+  double sigma = 0.01;
+  void operator()(const Tensor& t) const;
+};
+struct Dirac {
+  int64_t groups = 1;
+  void operator()(const Tensor& t) const;
+};
+/// @}
+
+}  // namespace init
+
+/// How a parameter begins. Made implicitly from
+/// - a name of MindSpore's, in any case: "zeros", "ones", "normal", "xavier_uniform",
+/// "HeNormal"...;
+/// - a number: every element;
+/// - a tensor of the parameter's shape: its values (copied);
+/// - an initializer such as init::Normal{.sigma = 0.02}, or any function of a `const Tensor&`.
+class Init {
+ public:
+  /// Throws Error for a name that is not known.
+  Init(const char* name) : Init(std::string(name)) {}
+  Init(const std::string& name);
+  template <class T>
+  requires(std::is_arithmetic_v<T> && !std::same_as<T, bool>) Init(T value)
+      : Init(init::Constant{static_cast<double>(value)}) {}
+  /// Throws Error if `values` is undefined.
+  Init(const Tensor& values);
+  template <class F>
+  requires(std::invocable<const F&, const Tensor&> && !std::convertible_to<F, Tensor> &&
+           !std::same_as<std::remove_cvref_t<F>, Init>) Init(F fill)
+      : fill_(fill) {
+    if constexpr (std::same_as<F, init::Zero>) constant_ = 0.0;
+    if constexpr (std::same_as<F, init::One>) constant_ = 1.0;
+    if constexpr (std::same_as<F, init::Constant>) constant_ = fill.value;
+  }
+
+  /// Fills `t`, unrecorded. Throws Error if this initializer does not suit its shape.
+  void apply(const Tensor& t) const;
+  /// A new tensor, filled.
+  Tensor make(const Shape& shape, DType dtype = DType::f32) const;
+  /// The value, if this initializer sets all elements to one.
+  std::optional<double> constant() const { return constant_; }
+
+ private:
+  std::function<void(const Tensor&)> fill_;
+  std::optional<double> constant_;
+};
+
+}  // namespace tern::nn

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+#include "../core/clone.h"
+#include "../core/error.h"
+#include "../core/tensor.h"
+#include "state_dict.h"
+
+namespace tern::nn {
+
+class Cloned;
+
+/// What neural networks are made of: parameters, buffers, child modules, and a function of them.
+///
+/// A module is a handle, as a Tensor is: its parameters, buffers, children and mode sit in shared
+/// state, and copies share them. Children are plain members that the constructor registers:
+///
+///     class Net : public nn::Module {
+///       nn::Conv2d conv{1, 32, 3, {.padding = 1, .bias = false}};
+///       nn::BatchNorm2d bn{32};
+///      public:
+///       Net() { register_module("conv", conv); register_module("bn", bn); }
+///       Tensor forward(const Tensor& x) override { return relu(bn(conv(x))); }
+///     };
+///
+/// Whatever a module changes after its construction belongs in buffers or in a Shared member:
+/// registered children are copies of the members, and see only what is shared. Members that are
+/// Tensors (a parameter kept where it was registered) or Shared share and clone by themselves.
+///
+/// A module may run on several threads at once as long as nothing changes it.
+class Module {
+ public:
+  Module();
+  Module(const Module& other);
+  Module& operator=(const Module& other);
+  virtual ~Module();
+
+  /// @name Running
+  /// @{
+  /// What the module computes. Call it through operator(). Throws Error unless overridden.
+  virtual Tensor forward(const Tensor& x);
+  /// forward(x), with the module's name in the errors and a check that it has been registered:
+  /// throws Error if gradients are being recorded and a module that runs inside another has
+  /// trainable parameters that the outer one does not know, and so would never train.
+  Tensor operator()(const Tensor& x);
+  /// relu((*this)(x)), fused where the module knows a way (BatchNorm2d).
+  virtual Tensor forward_relu(const Tensor& x);
+  /// @}
+
+  /// @name Parameters and buffers
+  /// Each tensor once, own ones before those of children, in the order of registration. Names are
+  /// paths: "layer1.0.conv.weight".
+  /// @{
+  std::vector<Tensor> parameters() const;
+  std::vector<std::pair<std::string, Tensor>> named_parameters() const;
+  std::vector<Tensor> buffers() const;
+  std::vector<std::pair<std::string, Tensor>> named_buffers() const;
+  /// The module's own parameter (or buffer) of that name; undefined if registered as absent.
+  /// Throws Error if there is none.
+  Tensor parameter(const std::string& name) const;
+  Tensor buffer(const std::string& name) const;
+  /// Drops all gradients.
+  void zero_grad();
+  /// Sets requires_grad of every parameter: false freezes the weights.
+  void requires_grad_(bool requires_grad = true);
+  /// Converts parameters and floating buffers to f32 or f64 in place, behind every handle; drops
+  /// gradients. An optimizer made before keeps its parameters, but not its moments' dtype: convert
+  /// first. Throws Error for other dtypes.
+  void to(DType dtype);
+  /// @}
+
+  /// @name Children
+  /// @{
+  /// Direct children in order.
+  std::vector<Module*> children() const;
+  std::vector<std::pair<std::string, Module*>> named_children() const;
+  /// Itself (named "") and everything below it, each module once.
+  std::vector<std::pair<std::string, Module*>> named_modules();
+  std::vector<std::pair<std::string, const Module*>> named_modules() const;
+  /// Calls f on everything below and then on itself, each module once.
+  void apply(const std::function<void(Module&)>& f);
+  /// @}
+
+  /// @name Mode
+  /// @{
+  /// Training or evaluation mode, for the module and everything below it.
+  void train(bool training = true);
+  void eval() { train(false); }
+  bool is_training() const;
+  /// A frozen module is in evaluation mode whatever train() says.
+  virtual bool is_frozen() const { return false; }
+  /// @}
+
+  /// @name State
+  /// @{
+  /// Parameters and buffers by name, per module parameters first: PyTorch's names in PyTorch's
+  /// order. The tensors are detached and share the module's memory; a tensor that the module holds
+  /// under two names comes twice.
+  StateDict state_dict() const;
+  /// Copies values from `dict` into the module's tensors, converting f32, f64 and bf16, and leaving
+  /// memory and identity as they are. Everything is checked before anything changes; unless strict,
+  /// what fits is loaded. Throws one Error that lists all that does not fit if strict.
+  LoadReport load_state_dict(const StateDict& dict, LoadOptions options = {});
+  /// A deep copy: `Net b = net.clone();`. Copies have no gradients; what was shared inside the
+  /// module is shared inside the copy. For `auto`, use nn::clone(net).
+  [[nodiscard]] Cloned clone() const;
+  /// Whether both handles mean the same module.
+  bool is_same(const Module& other) const { return state_ == other.state_; }
+  /// @}
+
+  /// @name Printing
+  /// @{
+  /// The class's name, without namespaces.
+  virtual std::string type_name() const;
+  /// The constructor's arguments as PyTorch prints them: "1, 32, kernel_size=(3, 3)".
+  virtual std::string extra_repr() const { return ""; }
+  /// @}
+
+  /// For modules whose state has had other names: renames or adds entries of `dict`, which is a
+  /// copy, before load_state_dict checks it. This module's names begin with `prefix` ("bn." or "").
+  virtual void adapt_state_dict(StateDict& dict, const std::string& prefix) const;
+
+ protected:
+  /// @name Registration
+  /// Names are not empty, have no dots, and are unique in the module; Error otherwise.
+  /// @{
+  /// Keeps a handle of the child, of its own type; returns `child`.
+  template <std::derived_from<Module> M>
+  M& register_module(const std::string& name, M& child) {
+    add_child(name, child, typeid(M), [](const Module& original) -> std::shared_ptr<Module> {
+      return std::make_shared<M>(static_cast<const M&>(original));
+    });
+    return child;
+  }
+  template <std::derived_from<Module> M>
+  void register_module(const std::string& name, const M& child) {
+    register_module(name, const_cast<M&>(child));
+  }
+  /// Makes the tensor require a gradient and returns it. An undefined tensor is a parameter that
+  /// this module does without (a bias).
+  Tensor register_parameter(const std::string& name, const Tensor& tensor);
+  /// State that is saved but not trained. May be undefined as well.
+  Tensor register_buffer(const std::string& name, const Tensor& tensor);
+  /// @}
+
+ public:
+  /// Says that a module runs, for as long as it lives: what operator() does around forward. For
+  /// functions other than forward: `Running running(*this);` at their beginning. Running a module
+  /// inside itself counts once.
+  class Running {
+   public:
+    explicit Running(const Module& module);
+    ~Running();
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    const Module& module_;
+    Running* outer_;
+    std::string name_;
+    std::optional<ErrorScope> scope_;
+  };
+
+ private:
+  struct State;
+  struct Child;
+  struct Walk;
+  using Copier = std::shared_ptr<Module> (*)(const Module&);
+  void add_child(const std::string& name, Module& child, const std::type_info& type, Copier copier);
+  void check_name(const char* op, const std::string& name) const;
+
+  Shared<State> state_;
+};
+
+/// What Module::clone returns: becomes a module of the type that was cloned.
+class Cloned {
+ public:
+  explicit Cloned(const Module& source) : source_(source) {}
+  Cloned(const Cloned&) = delete;
+  Cloned& operator=(const Cloned&) = delete;
+
+  /// Throws Error if the module is not an M but something derived from it.
+  template <class M>
+  requires(std::derived_from<M, Module>) operator M() && {
+    check(typeid(M));
+    CloneScope scope;
+    return M(static_cast<const M&>(source_));
+  }
+
+ private:
+  void check(const std::type_info& wanted) const;
+
+  const Module& source_;
+};
+
+/// A deep copy of its argument's type.
+template <std::derived_from<Module> M>
+[[nodiscard]] M clone(const M& module) {
+  return Cloned(module);
+}
+
+/// Evaluation mode for as long as it lives; afterwards every module is in the mode it was in.
+class EvalMode {
+ public:
+  explicit EvalMode(Module& module);
+  ~EvalMode();
+  EvalMode(const EvalMode&) = delete;
+  EvalMode& operator=(const EvalMode&) = delete;
+
+ private:
+  std::function<void()> restore_;
+};
+
+/// The module as PyTorch prints it:
+///
+///     Net(
+///       (conv): Conv2d(1, 32, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
+///       (bn): BatchNorm2d(32, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
+///     )
+std::string to_string(const Module& module);
+std::ostream& operator<<(std::ostream& out, const Module& module);
+
+}  // namespace tern::nn

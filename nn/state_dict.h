@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "../core/state_dict.h"
+
+namespace tern::nn {
+
+struct LoadOptions {
+  bool strict = true;  ///< throw if anything is missing, unexpected or of the wrong shape
+};
+
+/// What load_state_dict found.
+struct LoadReport {
+  std::vector<std::string> missing = {};     ///< names of the module that the dict lacks
+  std::vector<std::string> unexpected = {};  ///< names of the dict that the module lacks
+  /// "fc.weight (f32[10,5], wanted f32[10,4])": shapes or kinds of numbers that do not fit.
+  std::vector<std::string> mismatched = {};
+
+  /// Whether everything was found and fitted.
+  bool ok() const { return missing.empty() && unexpected.empty() && mismatched.empty(); }
+};
+
+/// "everything fits", or the lists.
+std::string to_string(const LoadReport& report);
+
+}  // namespace tern::nn
