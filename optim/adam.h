@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "optimizer.h"
+
+namespace tern::optim {
+
+struct AdamOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0.0;
+  bool amsgrad = false;
+};
+
+struct AdamWOptions {
+  double lr = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0.01;
+  bool amsgrad = false;
+};
+
+/// Adam (Kingma and Ba, 2015), as torch.optim.Adam; t is the parameter's own step count:
+///   g = grad + weight_decay * p
+///   m = beta1 * m + (1 - beta1) * g
+///   v = beta2 * v + (1 - beta2) * g^2
+///   p = p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
+/// amsgrad (Reddi, Kale and Kumar, 2018) divides by the largest v so far.
+class Adam final : public OptimizerWith<AdamOptions> {
+ public:
+  explicit Adam(const std::vector<Tensor>& params, const AdamOptions& options = {});
+  explicit Adam(const std::vector<Group>& groups);
+
+ private:
+  void update(size_t group, const Tensor& param, const Tensor& grad, State& state) override;
+};
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as torch.optim.AdamW: g = grad,
+/// and p shrinks by 1 - lr * weight_decay before each step.
+class AdamW final : public OptimizerWith<AdamWOptions> {
+ public:
+  explicit AdamW(const std::vector<Tensor>& params, const AdamWOptions& options = {});
+  explicit AdamW(const std::vector<Group>& groups);
+
+ private:
+  void update(size_t group, const Tensor& param, const Tensor& grad, State& state) override;
+};
+
+}  // namespace tern::optim
