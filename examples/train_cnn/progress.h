@@ -51,7 +51,8 @@ class Progress {
   void update(int64_t images_done, double loss, double accuracy);
   /// The epoch is trained and is being tested now.
   void testing();
-  /// Prints the epoch's line, which stays.
+  /// Prints the epoch's line, which stays; on a terminal with the speed of training and the
+  /// seconds of the whole epoch, where they fit.
   void end(const Epoch& row);
   /// Prints a line of text between epochs or above the bar.
   void line(std::string_view text);
@@ -70,6 +71,7 @@ class Progress {
   double accuracy_ = kUnknown;
   double began_ = 0;
   double drawn_ = 0;
+  double trained_ = 0;
   bool testing_ = false;
   bool bar_visible_ = false;
 };
