@@ -8,16 +8,13 @@
 #include "core/dtype.h"
 #include "core/error.h"
 #include "core/gradcheck.h"
+#include "core/log.h"
 #include "core/random.h"
 #include "core/shape.h"
 #include "core/state_dict.h"
 #include "core/tensor.h"
 #include "core/threads.h"
 #include "core/version.h"
-
-#include "nn/init.h"
-#include "nn/module.h"
-#include "nn/state_dict.h"
 
 #include "ops/activations.h"
 #include "ops/arithmetic.h"
@@ -33,3 +30,14 @@
 #include "ops/reduce.h"
 #include "ops/softmax.h"
 #include "ops/window.h"
+
+#include "nn/init.h"
+#include "nn/module.h"
+#include "nn/state_dict.h"
+
+#include "optim/adam.h"
+#include "optim/clip.h"
+#include "optim/optimizer.h"
+#include "optim/rmsprop.h"
+#include "optim/schedule.h"
+#include "optim/sgd.h"
