@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// How files come into being, piece by piece. Private: not installed.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace tern::io {
+
+/// A file that appears under its name at commit(), or never. `op` is for messages.
+class AtomicFile {
+ public:
+  AtomicFile(const char* op, const std::string& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* data, size_t bytes);
+  void commit();
+
+ private:
+  [[noreturn]] void fail_with(const char* action, int error) const;
+
+  const char* op_;
+  std::string path_;
+  std::string directory_;
+  std::string temporary_;
+  int fd_ = -1;
+};
+
+}  // namespace tern::io
