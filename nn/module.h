@@ -136,16 +136,18 @@ class Module {
   /// Names are not empty, have no dots, and are unique in the module; Error otherwise.
   /// @{
   /// Keeps a handle of the child, of its own type; returns `child`.
-  template <std::derived_from<Module> M>
-  M& register_module(const std::string& name, M& child) {
+  template <class M>
+  requires(std::derived_from<M, Module>) M& register_module(const std::string& name, M& child) {
+    static_assert(std::copy_constructible<M>, "modules are handles: they can be copied");
     add_child(name, child, typeid(M), [](const Module& original) -> std::shared_ptr<Module> {
       return std::make_shared<M>(static_cast<const M&>(original));
     });
     return child;
   }
-  template <std::derived_from<Module> M>
-  void register_module(const std::string& name, const M& child) {
-    register_module(name, const_cast<M&>(child));
+  template <class M>
+  requires(std::derived_from<M, Module>) const M& register_module(const std::string& name,
+                                                                  const M& child) {
+    return register_module(name, const_cast<M&>(child));
   }
   /// Makes the tensor require a gradient and returns it. An undefined tensor is a parameter that
   /// this module does without (a bias).
@@ -166,6 +168,9 @@ class Module {
     Running& operator=(const Running&) = delete;
 
    private:
+    void find_name();
+    void check_trains() const;
+
     const Module& module_;
     Running* outer_;
     std::string name_;
@@ -173,12 +178,17 @@ class Module {
   };
 
  private:
+  friend class EvalMode;
   struct State;
   struct Child;
-  struct Walk;
   using Copier = std::shared_ptr<Module> (*)(const Module&);
-  void add_child(const std::string& name, Module& child, const std::type_info& type, Copier copier);
+  using Named = std::vector<std::pair<std::string, Module*>>;
+
+  void add_child(const std::string& name, const Module& child, const std::type_info& type,
+                 Copier copier);
   void check_name(const char* op, const std::string& name) const;
+  /// Everything below and including this module, in order; shared modules once or at each place.
+  Named walk(bool once) const;
 
   Shared<State> state_;
 };
@@ -219,7 +229,7 @@ class EvalMode {
   EvalMode& operator=(const EvalMode&) = delete;
 
  private:
-  std::function<void()> restore_;
+  std::vector<std::pair<Module*, bool>> before_;
 };
 
 /// The module as PyTorch prints it:
