@@ -31,8 +31,16 @@
 #include "ops/softmax.h"
 #include "ops/window.h"
 
+#include "nn/activations.h"
+#include "nn/containers.h"
+#include "nn/conv.h"
+#include "nn/dropout.h"
+#include "nn/flatten.h"
 #include "nn/init.h"
+#include "nn/linear.h"
+#include "nn/loss.h"
 #include "nn/module.h"
+#include "nn/pooling.h"
 #include "nn/state_dict.h"
 
 #include "optim/adam.h"
@@ -41,3 +49,13 @@
 #include "optim/rmsprop.h"
 #include "optim/schedule.h"
 #include "optim/sgd.h"
+
+#include "data/dataset.h"
+#include "data/idx.h"
+#include "data/images.h"
+#include "data/loader.h"
+#include "data/transforms.h"
+
+#include "io/checkpoint.h"
+#include "io/file.h"
+#include "io/safetensors.h"
