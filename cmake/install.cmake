@@ -41,6 +41,10 @@ configure_file(cmake/tern.pc.in "${PROJECT_BINARY_DIR}/tern.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/tern.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
+if(NOT PROJECT_IS_TOP_LEVEL)
+  return()
+endif()
+
 # `cpack -G DEB` makes a package of the same.
 set(CPACK_PACKAGE_NAME libtern-dev)
 set(CPACK_PACKAGE_CONTACT "The Tern authors <tern@localhost>")

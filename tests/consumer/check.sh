@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# check.sh SOURCES BUILD WORK: uses Tern the ways that other projects do, in the directory WORK.
+# BUILD is a Release build of the static library. Ends with an error if one of them does not work.
+set -euo pipefail
+
+sources=$1
+build=$2
+work=$3
+here=$sources/tests/consumer
+libdir=$(sed -n 's/^CMAKE_INSTALL_LIBDIR:[A-Z]*=//p' "$build/CMakeCache.txt")
+jobs=${JOBS:-$(nproc)}
+
+rm -rf "$work"
+mkdir -p "$work"
+
+# The program says whether it works, and which libraries it loads.
+try() {
+  local name=$1 program=$2 shared=$3
+  echo "== $name"
+  "$program" "$work"
+  local loaded
+  loaded=$(ldd "$program")
+  if [[ $shared == shared ]]; then
+    grep -q 'libtern\.so' <<<"$loaded" || { echo "$name does not load libtern.so" && return 1; }
+  elif grep -q 'libtern\.so' <<<"$loaded"; then
+    echo "$name loads a libtern.so" && return 1
+  fi
+}
+
+configure() {
+  local dir=$1
+  shift
+  cmake -G Ninja -S "$here" -B "$dir" -DCMAKE_BUILD_TYPE=Release "$@"
+}
+
+# 1. The installed static library: by find_package, and by pkg-config and g++ alone.
+cmake --install "$build" --prefix "$work/static" >/dev/null
+configure "$work/find_static" "-DCMAKE_PREFIX_PATH=$work/static" \
+  "-DTERN_HEADERS=$work/static/include"
+cmake --build "$work/find_static" --parallel "$jobs"
+try 'find_package, static' "$work/find_static/consumer" static
+
+flags() { PKG_CONFIG_PATH="$1/$libdir/pkgconfig" pkg-config --cflags --libs tern; }
+# shellcheck disable=SC2046
+g++ -std=c++20 "$here/main.cpp" -o "$work/plain_static" $(flags "$work/static")
+try 'pkg-config, static' "$work/plain_static" static
+
+# 2. The sources as a part of the project, as a shared library, which is then installed too. The
+# options that are off when Tern is a guest have to be off.
+configure "$work/embedded" "-DTERN_SOURCE=$sources" -DBUILD_SHARED_LIBS=ON -DTERN_INSTALL=ON
+cmake --build "$work/embedded" --parallel "$jobs"
+try 'add_subdirectory, shared' "$work/embedded/consumer" shared
+if grep -E '^TERN_BUILD_[A-Z]*:BOOL=ON' "$work/embedded/CMakeCache.txt"; then
+  echo 'Tern builds more than the library inside another project' && exit 1
+fi
+
+cmake --install "$work/embedded" --prefix "$work/shared" >/dev/null
+configure "$work/find_shared" "-DCMAKE_PREFIX_PATH=$work/shared"
+cmake --build "$work/find_shared" --parallel "$jobs"
+try 'find_package, shared' "$work/find_shared/consumer" shared
+
+# shellcheck disable=SC2046
+g++ -std=c++20 "$here/main.cpp" -o "$work/plain_shared" $(flags "$work/shared") \
+  "-Wl,-rpath,$work/shared/$libdir"
+try 'pkg-config, shared' "$work/plain_shared" shared
+
+# 3. The shared library shows its own names only.
+foreign=$(nm -D --defined-only "$work/shared/$libdir/libtern.so" |
+  awk '$3 !~ /^_Z(N[KRO]*|TI?N?|T[SVTHWhvc].*N|GVZ?N|ZN)K?4tern/ && $2 != "A" { print $3 }')
+if [[ -n $foreign ]]; then
+  printf 'libtern.so shows names that are not its own:\n%s\n' "$foreign"
+  exit 1
+fi
+
+# 4. A package that another place can be given: nothing installed names where it was built.
+if grep -rlF -e "$sources" -e "$work" "$work"/{static,shared}/{include,"$libdir"/cmake,"$libdir"/pkgconfig}; then
+  echo 'installed files name the machine that they were built on' && exit 1
+fi
+echo 'checked: find_package, add_subdirectory, pkg-config, static and shared, every header by itself'
