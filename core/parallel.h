@@ -40,10 +40,11 @@ void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_
 void parallel_team(FunctionRef<void(int, int)> body);
 
 /// oneDNN takes its thread count from OpenMP's setting of the calling thread. This scope sets it to
-/// num_threads() and puts the program's own value back.
+/// num_threads() (or to `threads`) and puts the program's own value back.
 class OpenMPThreads {
  public:
   OpenMPThreads();
+  explicit OpenMPThreads(int threads);
   ~OpenMPThreads();
   OpenMPThreads(const OpenMPThreads&) = delete;
   OpenMPThreads& operator=(const OpenMPThreads&) = delete;

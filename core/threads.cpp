@@ -67,7 +67,9 @@ void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_
   });
 }
 
-OpenMPThreads::OpenMPThreads() : before_(omp_get_max_threads()), during_(num_threads()) {
+OpenMPThreads::OpenMPThreads() : OpenMPThreads(num_threads()) {}
+
+OpenMPThreads::OpenMPThreads(int threads) : before_(omp_get_max_threads()), during_(threads) {
   if (during_ != before_) omp_set_num_threads(during_);
 }
 

@@ -19,6 +19,12 @@ class ReferenceKernels {
   bool before_;
 };
 
+/// Whether float32 results are the same bits for every number of threads (off at first). Without
+/// it they are so for the same number of threads only: some gradients of weights add up the parts
+/// that the threads computed. Holds for the whole process.
+void set_deterministic(bool deterministic);
+bool deterministic();
+
 /// Whether an operation on x takes the fast kernels.
 inline bool use_onednn(const Tensor& x) {
   return x.dtype() == DType::f32 && !ReferenceKernels::active();

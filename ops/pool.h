@@ -25,9 +25,14 @@ struct AvgPool2dParams {
 };
 
 /// @name Pooling over windows of H and W
-/// x [N,C,H,W]; the result keeps x's memory order.
+/// x [N,C,H,W] (or [N,H,W,C] with DataFormat::NHWC), f32 or f64; result [N,C,H',W'] in x's memory
+/// order, with H' = (H + 2 padding - dilation (kernel-1) - 1) / stride + 1, rounded up in ceil_mode
+/// unless the last window would start behind the image. Options and edge cases are PyTorch's.
+/// Throws Error for options that do not fit.
 /// @{
+/// The maximum over each window; NaN if it holds one. The gradient goes to the first maximum.
 Tensor max_pool2d(const Tensor& x, Size2d kernel, const MaxPool2dParams& params = {});
+/// The sum over each window divided by the number of its places.
 Tensor avg_pool2d(const Tensor& x, Size2d kernel, const AvgPool2dParams& params = {});
 /// Average over bins floor(i H / H') to ceil((i+1) H / H'), so that the result is [N,C,H',W'].
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2d output_size,

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// oneDNN's direct convolution. Activations are channels-last; the primitive chooses the layout of
+// the weights, which are packed into (or unpacked from) scratch memory at every call.
+#include "../../core/memory.h"
+#include "../../core/onednn.h"
+#include "conv.h"
+
+namespace tern::kernels {
+
+namespace {
+
+namespace compat = onednn::compat;
+using dnnl::algorithm;
+using onednn::Key;
+using onednn::Primitive;
+using Tag = dnnl::memory::format_tag;
+using Type = dnnl::memory::data_type;
+using PrimitivePtr = std::shared_ptr<const Primitive>;
+
+// What a pass of the convolution is created with.
+struct Descriptors {
+  explicit Descriptors(const ConvShape& s)
+      : x(onednn::describe(Shape{s.n, s.c, s.h, s.w}, Order::channels_last)),
+        y(onednn::describe(Shape{s.n, s.k, s.out_h, s.out_w}, Order::channels_last)),
+        bias(onednn::describe(Shape{s.k})),
+        weight_dims(s.groups == 1
+                        ? compat::dims{s.k, s.c, s.r, s.s}
+                        : compat::dims{s.groups, s.k / s.groups, s.c / s.groups, s.r, s.s}),
+        plain_weight(weight_dims, Type::f32, s.groups == 1 ? Tag::oihw : Tag::goihw),
+        weight(weight_dims, Type::f32, Tag::any),
+        strides{s.stride.h, s.stride.w},
+        dilation{s.dilation.h - 1, s.dilation.w - 1},
+        padding{s.padding.h, s.padding.w} {}
+
+  dnnl::convolution_forward::primitive_desc forward(bool with_bias) const {
+    const auto kind = dnnl::prop_kind::forward_training;
+    const auto direct = algorithm::convolution_direct;
+    if (with_bias) {
+      return compat::make<dnnl::convolution_forward>(onednn::engine(), onednn::attributes(), kind,
+                                                     direct, x, weight, bias, y, strides, dilation,
+                                                     padding, padding);
+    }
+    return compat::make<dnnl::convolution_forward>(onednn::engine(), onednn::attributes(), kind,
+                                                   direct, x, weight, y, strides, dilation, padding,
+                                                   padding);
+  }
+  dnnl::convolution_backward_data::primitive_desc backward_data() const {
+    return compat::make_backward<dnnl::convolution_backward_data>(
+        onednn::engine(), onednn::attributes(), forward(false), algorithm::convolution_direct, x,
+        weight, y, strides, dilation, padding, padding);
+  }
+  dnnl::convolution_backward_weights::primitive_desc backward_weights(bool with_bias) const {
+    const auto direct = algorithm::convolution_direct;
+    if (with_bias) {
+      return compat::make_backward<dnnl::convolution_backward_weights>(
+          onednn::engine(), onednn::attributes(), forward(true), direct, x, weight, bias, y,
+          strides, dilation, padding, padding);
+    }
+    return compat::make_backward<dnnl::convolution_backward_weights>(
+        onednn::engine(), onednn::attributes(), forward(false), direct, x, weight, y, strides,
+        dilation, padding, padding);
+  }
+
+  compat::desc x, y, bias;
+  compat::dims weight_dims;
+  compat::desc plain_weight, weight;
+  compat::dims strides, dilation, padding;
+};
+
+Key key_of(const char* op, const ConvShape& s, bool with_bias) {
+  Key key(op);
+  for (int64_t value : {s.n, s.c, s.h, s.w, s.k, s.r, s.s, s.stride.h, s.stride.w, s.padding.h,
+                        s.padding.w, s.dilation.h, s.dilation.w, s.groups, int64_t{with_bias}}) {
+    key.add(value);
+  }
+  return key;
+}
+
+PrimitivePtr reorder(const char* op, const ConvShape& shape, const compat::desc& from,
+                     const compat::desc& to) {
+  return onednn::cached(key_of(op, shape, false), [&] {
+    const dnnl::reorder::primitive_desc pd(onednn::engine(), from, onednn::engine(), to,
+                                           onednn::attributes());
+    return Primitive::make<dnnl::reorder>(pd, {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
+  });
+}
+
+// Weights in the layout that a primitive wants, OIHW on our side.
+class PackedWeights {
+ public:
+  PackedWeights(const ConvShape& shape, const compat::desc& wanted)
+      : shape_(shape),
+        plain_(Descriptors(shape).plain_weight),
+        wanted_(wanted),
+        same_(wanted == plain_),
+        scratch_(same_ ? 0 : wanted.get_size()) {}
+
+  // `w` packed.
+  const void* pack(const char* op, const float* w) const {
+    if (same_) return w;
+    reorder(op, shape_, plain_, wanted_)->execute({{DNNL_ARG_FROM, w}, {DNNL_ARG_TO, memory()}});
+    return memory();
+  }
+  // Where a primitive may write weights that end up in `w`, and the way from there.
+  void* target(float* w) const { return same_ ? w : memory(); }
+  void unpack(const char* op, float* w) const {
+    if (same_) return;
+    reorder(op, shape_, wanted_, plain_)->execute({{DNNL_ARG_FROM, memory()}, {DNNL_ARG_TO, w}});
+  }
+
+ private:
+  void* memory() const { return scratch_.as<void>(); }
+
+  const ConvShape& shape_;
+  compat::desc plain_;
+  const compat::desc& wanted_;
+  bool same_;
+  tern::memory::Scratch scratch_;
+};
+
+}  // namespace
+
+void conv_forward_onednn(const ConvShape& shape, const float* x, const float* w, const float* bias,
+                         float* y) {
+  onednn::guarded("conv2d", [&] {
+    const auto primitive = onednn::cached(key_of("conv2d", shape, bias != nullptr), [&] {
+      const auto pd = Descriptors(shape).forward(bias != nullptr);
+      return Primitive::make<dnnl::convolution_forward>(pd, {{DNNL_ARG_SRC, pd.src_desc()},
+                                                             {DNNL_ARG_WEIGHTS, pd.weights_desc()},
+                                                             {DNNL_ARG_BIAS, pd.bias_desc()},
+                                                             {DNNL_ARG_DST, pd.dst_desc()}});
+    });
+    const PackedWeights weights(shape, primitive->layout(DNNL_ARG_WEIGHTS));
+    primitive->execute({{DNNL_ARG_SRC, x},
+                        {DNNL_ARG_WEIGHTS, weights.pack("conv2d weights", w)},
+                        {DNNL_ARG_BIAS, bias},
+                        {DNNL_ARG_DST, y}});
+  });
+}
+
+void conv_backward_data_onednn(const ConvShape& shape, const float* dy, const float* w, float* dx) {
+  onednn::guarded("conv2d backward", [&] {
+    const auto primitive = onednn::cached(key_of("conv2d_backward_data", shape, false), [&] {
+      const auto pd = Descriptors(shape).backward_data();
+      return Primitive::make<dnnl::convolution_backward_data>(
+          pd, {{DNNL_ARG_DIFF_DST, pd.diff_dst_desc()},
+               {DNNL_ARG_WEIGHTS, pd.weights_desc()},
+               {DNNL_ARG_DIFF_SRC, pd.diff_src_desc()}});
+    });
+    const PackedWeights weights(shape, primitive->layout(DNNL_ARG_WEIGHTS));
+    primitive->execute({{DNNL_ARG_DIFF_DST, dy},
+                        {DNNL_ARG_WEIGHTS, weights.pack("conv2d_backward_data weights", w)},
+                        {DNNL_ARG_DIFF_SRC, dx}});
+  });
+}
+
+void conv_backward_weights_onednn(const ConvShape& shape, const float* x, const float* dy,
+                                  float* dw, float* db) {
+  onednn::guarded("conv2d backward", [&] {
+    const bool with_bias = db != nullptr;
+    const auto primitive = onednn::cached(key_of("conv2d_backward_weights", shape, with_bias), [&] {
+      const auto pd = Descriptors(shape).backward_weights(with_bias);
+      return Primitive::make<dnnl::convolution_backward_weights>(
+          pd, {{DNNL_ARG_SRC, pd.src_desc()},
+               {DNNL_ARG_DIFF_DST, pd.diff_dst_desc()},
+               {DNNL_ARG_DIFF_WEIGHTS, pd.diff_weights_desc()},
+               {DNNL_ARG_DIFF_BIAS, pd.diff_bias_desc()}});
+    });
+    const PackedWeights weights(shape, primitive->layout(DNNL_ARG_DIFF_WEIGHTS));
+    primitive->execute({{DNNL_ARG_SRC, x},
+                        {DNNL_ARG_DIFF_DST, dy},
+                        {DNNL_ARG_DIFF_WEIGHTS, weights.target(dw)},
+                        {DNNL_ARG_DIFF_BIAS, db}});
+    weights.unpack("conv2d_backward_weights weights", dw);
+  });
+}
+
+}  // namespace tern::kernels

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pool.h"
+
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+
+#include "../../core/parallel.h"
+
+namespace tern::kernels {
+
+namespace {
+
+// Channels that are worked on at a time: small enough to stay in the first cache, large enough for
+// vector loops.
+constexpr int64_t kChannels = 64;
+
+// Calls body(image, first channel, number of channels) for all images and chunks of channels, in
+// parallel. `work` is the number of values touched per channel.
+template <class F>
+void for_each_chunk(const PoolImages& x, int64_t work, F&& body) {
+  const int64_t chunks = (x.channels + kChannels - 1) / kChannels;
+  const int64_t cost = std::max<int64_t>(1, work * std::min(x.channels, kChannels));
+  const int64_t grain = std::max<int64_t>(1, 32768 / cost);
+  parallel_for(x.images * chunks, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t first = i % chunks * kChannels;
+      body(i / chunks, first, std::min(kChannels, x.channels - first));
+    }
+  });
+}
+
+template <class T>
+void zero_chunk(const PoolImages& x, int64_t channels, T* pixels) {
+  if (channels == x.channels) {
+    std::fill_n(pixels, x.h * x.w * channels, T{0});
+  } else {
+    for (int64_t p = 0; p < x.h * x.w; ++p) std::fill_n(pixels + p * x.channels, channels, T{0});
+  }
+}
+
+// The window positions r with 0 <= start + r*dilation < size.
+struct Range {
+  int64_t begin, end;
+};
+Range inside(int64_t start, int64_t kernel, int64_t dilation, int64_t size) {
+  const int64_t begin = start < 0 ? (-start + dilation - 1) / dilation : 0;
+  const int64_t end = start < size ? (size - start + dilation - 1) / dilation : 0;
+  return {begin, std::max(begin, std::min(kernel, end))};
+}
+
+// Calls body(place in the result, offset of the window's origin, rows, columns) for every window;
+// offsets count values.
+template <class F>
+void for_each_window(const PoolImages& x, const MaxWindows& s, F&& body) {
+  for (int64_t i = 0; i < s.out_h; ++i) {
+    const int64_t h = i * s.stride.h - s.padding.h;
+    const Range rows = inside(h, s.kernel.h, s.dilation.h, x.h);
+    for (int64_t j = 0; j < s.out_w; ++j) {
+      const int64_t w = j * s.stride.w - s.padding.w;
+      const Range columns = inside(w, s.kernel.w, s.dilation.w, x.w);
+      body((i * s.out_w + j) * x.channels, (h * x.w + w) * x.channels, rows, columns);
+    }
+  }
+}
+
+// Where the positions of a window lie, relative to the window's origin.
+class Offsets {
+ public:
+  Offsets(const PoolImages& x, const MaxWindows& s)
+      : positions_(s.kernel.h * s.kernel.w),
+        kernel_w_(s.kernel.w),
+        down_(s.dilation.h * x.w * x.channels),
+        right_(s.dilation.w * x.channels) {
+    const int64_t listed = std::min(positions_, kListed);
+    for (int64_t k = 0; k < listed; ++k) list_[k] = computed(k);
+  }
+  int64_t positions() const { return positions_; }
+  int64_t operator[](int64_t k) const { return k < kListed ? list_[k] : computed(k); }
+
+ private:
+  static constexpr int64_t kListed = 256;
+  int64_t computed(int64_t k) const { return k / kernel_w_ * down_ + k % kernel_w_ * right_; }
+
+  int64_t positions_, kernel_w_, down_, right_;
+  int64_t list_[kListed];
+};
+
+}  // namespace
+
+template <class T, class Index>
+void max_pool_forward(const PoolImages& x_shape, const MaxWindows& s, const T* x, T* y,
+                      Index* index) {
+  using Lane = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;  // as wide as T, for vectors
+  const Offsets offsets(x_shape, s);
+  const Lane empty = static_cast<Lane>(offsets.positions());
+  const int64_t places = s.out_h * s.out_w;
+  const auto chunk = [&](int64_t image, int64_t first, int64_t channels) {
+    const T* pixels = x + image * x_shape.h * x_shape.w * x_shape.channels + first;
+    T* out = y + image * places * x_shape.channels + first;
+    Index* out_index = index + image * places * x_shape.channels + first;
+    T best[kChannels];
+    Lane where[kChannels];
+    for_each_window(x_shape, s, [&](int64_t place, int64_t origin, Range rows, Range columns) {
+      std::fill_n(best, channels, -std::numeric_limits<T>::infinity());
+      std::fill_n(where, channels, empty);
+      for (int64_t r = rows.begin; r < rows.end; ++r) {
+        for (int64_t q = columns.begin; q < columns.end; ++q) {
+          const Lane k = static_cast<Lane>(r * s.kernel.w + q);
+          const T* values = pixels + (origin + offsets[k]);
+          for (int64_t c = 0; c < channels; ++c) {
+            const T value = values[c];
+            // NaN wins, and so does the first value, even if it is -inf.
+            const bool wins = (value > best[c]) | (value != value) | (where[c] == empty);
+            best[c] = wins ? value : best[c];
+            where[c] = wins ? k : where[c];
+          }
+        }
+      }
+      for (int64_t c = 0; c < channels; ++c) {
+        out[place + c] = best[c];
+        out_index[place + c] = static_cast<Index>(where[c]);
+      }
+    });
+  };
+  for_each_chunk(x_shape, places * offsets.positions(), chunk);
+}
+
+template <class T, class Index>
+void max_pool_scatter(const PoolImages& x_shape, const MaxWindows& s, const T* dy,
+                      const Index* index, T* dx) {
+  const Offsets offsets(x_shape, s);
+  const int64_t places = s.out_h * s.out_w;
+  const auto chunk = [&](int64_t image, int64_t first, int64_t channels) {
+    T* pixels = dx + image * x_shape.h * x_shape.w * x_shape.channels + first;
+    const T* in = dy + image * places * x_shape.channels + first;
+    const Index* in_index = index + image * places * x_shape.channels + first;
+    zero_chunk(x_shape, channels, pixels);
+    for_each_window(x_shape, s, [&](int64_t place, int64_t origin, Range, Range) {
+      for (int64_t c = 0; c < channels; ++c) {
+        const int64_t k = in_index[place + c];
+        if (k < offsets.positions()) pixels[origin + offsets[k] + c] += in[place + c];
+      }
+    });
+  };
+  for_each_chunk(x_shape, x_shape.h * x_shape.w + places, chunk);
+}
+
+template <class T, class Index>
+void max_pool_gather(const PoolImages& x_shape, const MaxWindows& s, const T* x, const Index* index,
+                     T* y) {
+  const Offsets offsets(x_shape, s);
+  const int64_t places = s.out_h * s.out_w;
+  const auto chunk = [&](int64_t image, int64_t first, int64_t channels) {
+    const T* pixels = x + image * x_shape.h * x_shape.w * x_shape.channels + first;
+    T* out = y + image * places * x_shape.channels + first;
+    const Index* in_index = index + image * places * x_shape.channels + first;
+    for_each_window(x_shape, s, [&](int64_t place, int64_t origin, Range, Range) {
+      for (int64_t c = 0; c < channels; ++c) {
+        const int64_t k = in_index[place + c];
+        out[place + c] = k < offsets.positions() ? pixels[origin + offsets[k] + c] : T{0};
+      }
+    });
+  };
+  for_each_chunk(x_shape, 2 * places, chunk);
+}
+
+template <class T>
+void average_forward(const PoolImages& x_shape, const AverageBins& bins, const T* x, T* y) {
+  const int64_t places = static_cast<int64_t>(bins.rows.size() * bins.columns.size());
+  const auto chunk = [&](int64_t image, int64_t first, int64_t channels) {
+    const T* pixels = x + image * x_shape.h * x_shape.w * x_shape.channels + first;
+    T* out = y + image * places * x_shape.channels + first;
+    for (const Bin& row : bins.rows) {
+      for (const Bin& column : bins.columns) {
+        T total[kChannels] = {};
+        for (int64_t h = row.begin; h < row.end; ++h) {
+          for (int64_t w = column.begin; w < column.end; ++w) {
+            const T* values = pixels + (h * x_shape.w + w) * x_shape.channels;
+            for (int64_t c = 0; c < channels; ++c) total[c] += values[c];
+          }
+        }
+        const T count = static_cast<T>(row.count * column.count);
+        for (int64_t c = 0; c < channels; ++c) out[c] = total[c] / count;
+        out += x_shape.channels;
+      }
+    }
+  };
+  for_each_chunk(x_shape, x_shape.h * x_shape.w + places, chunk);
+}
+
+template <class T>
+void average_backward(const PoolImages& x_shape, const AverageBins& bins, const T* dy, T* dx) {
+  const int64_t places = static_cast<int64_t>(bins.rows.size() * bins.columns.size());
+  const auto chunk = [&](int64_t image, int64_t first, int64_t channels) {
+    T* pixels = dx + image * x_shape.h * x_shape.w * x_shape.channels + first;
+    const T* in = dy + image * places * x_shape.channels + first;
+    zero_chunk(x_shape, channels, pixels);
+    for (const Bin& row : bins.rows) {
+      for (const Bin& column : bins.columns) {
+        const T count = static_cast<T>(row.count * column.count);
+        T share[kChannels];
+        for (int64_t c = 0; c < channels; ++c) share[c] = in[c] / count;
+        for (int64_t h = row.begin; h < row.end; ++h) {
+          for (int64_t w = column.begin; w < column.end; ++w) {
+            T* values = pixels + (h * x_shape.w + w) * x_shape.channels;
+            for (int64_t c = 0; c < channels; ++c) values[c] += share[c];
+          }
+        }
+        in += x_shape.channels;
+      }
+    }
+  };
+  for_each_chunk(x_shape, x_shape.h * x_shape.w + places, chunk);
+}
+
+template void average_forward(const PoolImages&, const AverageBins&, const float*, float*);
+template void average_forward(const PoolImages&, const AverageBins&, const double*, double*);
+template void average_backward(const PoolImages&, const AverageBins&, const float*, float*);
+template void average_backward(const PoolImages&, const AverageBins&, const double*, double*);
+
+template void max_pool_forward(const PoolImages&, const MaxWindows&, const float*, float*,
+                               uint8_t*);
+template void max_pool_forward(const PoolImages&, const MaxWindows&, const float*, float*,
+                               int64_t*);
+template void max_pool_forward(const PoolImages&, const MaxWindows&, const double*, double*,
+                               uint8_t*);
+template void max_pool_forward(const PoolImages&, const MaxWindows&, const double*, double*,
+                               int64_t*);
+template void max_pool_scatter(const PoolImages&, const MaxWindows&, const float*, const uint8_t*,
+                               float*);
+template void max_pool_scatter(const PoolImages&, const MaxWindows&, const float*, const int64_t*,
+                               float*);
+template void max_pool_scatter(const PoolImages&, const MaxWindows&, const double*, const uint8_t*,
+                               double*);
+template void max_pool_scatter(const PoolImages&, const MaxWindows&, const double*, const int64_t*,
+                               double*);
+template void max_pool_gather(const PoolImages&, const MaxWindows&, const float*, const uint8_t*,
+                              float*);
+template void max_pool_gather(const PoolImages&, const MaxWindows&, const float*, const int64_t*,
+                              float*);
+template void max_pool_gather(const PoolImages&, const MaxWindows&, const double*, const uint8_t*,
+                              double*);
+template void max_pool_gather(const PoolImages&, const MaxWindows&, const double*, const int64_t*,
+                              double*);
+
+}  // namespace tern::kernels

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "matmul.h"
+
+#include <vector>
+
+#include "../core/autograd.h"
+#include "../core/error.h"
+#include "arithmetic.h"
+#include "backend.h"
+#include "kernels/matmul.h"
+#include "movement.h"
+#include "reduce.h"
+
+namespace tern {
+
+namespace {
+
+using kernels::MatmulShape;
+
+std::vector<int64_t> sizes_of(const Shape& shape) { return {shape.begin(), shape.end()}; }
+
+// The axes before the last two.
+Shape batch_of(const Shape& shape) {
+  return Shape(std::vector<int64_t>(shape.begin(), shape.end() - 2));
+}
+
+// The number of vectors along the last axis.
+int64_t row_count(const Shape& shape) {
+  int64_t count = 1;
+  for (int i = 0; i + 1 < shape.size(); ++i) count *= shape[i];
+  return count;
+}
+
+// op(a) op(b) [+ bias] without recording; a and b of rank 2 or more.
+Tensor multiply(const char* op, const Tensor& left, const Tensor& right, const Tensor& bias,
+                bool transpose_a, bool transpose_b) {
+  Tensor a = contiguous(left);
+  Tensor b = contiguous(right);
+  const int64_t m = a.size(transpose_a ? -1 : -2);
+  const int64_t k = a.size(transpose_a ? -2 : -1);
+  const int64_t n = b.size(transpose_b ? -2 : -1);
+  const Shape batch = broadcast_shapes(op, batch_of(a.shape()), batch_of(b.shape()));
+  std::vector<int64_t> sizes = sizes_of(batch);
+  sizes.insert(sizes.end(), {m, n});
+  const Tensor y = empty(Shape(sizes), a.dtype());
+  if (y.numel() == 0) return y;
+  if (k == 0) {
+    const NoGrad guard;
+    y.copy_(bias.defined() ? broadcast_to(bias, y.shape()) : zeros(y.shape(), y.dtype()));
+    return y;
+  }
+  // A batch that is neither complete nor a single matrix is written out.
+  const auto complete = [&](Tensor& x, bool& repeat) {
+    repeat = x.numel() == x.size(-1) * x.size(-2) && batch.numel() != 1;
+    if (repeat || batch_of(x.shape()) == batch) return;
+    if (x.numel() == batch.numel() * x.size(-1) * x.size(-2)) return;
+    std::vector<int64_t> full = sizes_of(batch);
+    full.insert(full.end(), {x.size(-2), x.size(-1)});
+    x = contiguous(broadcast_to(x, Shape(full)));
+  };
+  MatmulShape shape{batch.numel(), m, n, k, transpose_a, transpose_b, false, false};
+  complete(a, shape.repeat_a);
+  complete(b, shape.repeat_b);
+  if (use_onednn(a)) {
+    kernels::matmul_onednn(shape, a.raw<float>(), b.raw<float>(),
+                           bias.defined() ? bias.raw<float>() : nullptr, y.raw<float>());
+  } else {
+    visit_floating(a.dtype(), [&]<class T>(T) {
+      kernels::matmul_eigen(shape, a.raw<T>(), b.raw<T>(), bias.defined() ? bias.raw<T>() : nullptr,
+                            y.raw<T>());
+    });
+  }
+  return y;
+}
+
+Tensor product(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b);
+
+// Nothing is kept for a gradient that nobody asks for.
+Tensor if_needed_by(const Tensor& other, const Tensor& x) {
+  return other.requires_grad() ? x : Tensor();
+}
+
+Tensor reduced_to(const Shape& shape, const Tensor& gradient) {
+  return gradient.shape() == shape ? gradient : sum_to(gradient, shape);
+}
+
+// y = A B with A = op(a), B = op(b): dA = dy B^T and dB = A^T dy, transposed once more where op
+// does. Products again, so that gradients of any order come without a transposed copy.
+class Matmul final : public Node {
+ public:
+  Matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b)
+      : a_(this, if_needed_by(b, a)),
+        b_(this, if_needed_by(a, b)),
+        a_shape_(a.shape()),
+        b_shape_(b.shape()),
+        transpose_a_(transpose_a),
+        transpose_b_(transpose_b) {}
+  const char* name() const override { return "matmul"; }
+
+  Gradients backward(const Tensor& dy) override {
+    Gradients result(2);
+    if (needs(0)) {
+      const Tensor b = b_.get();
+      result[0] = reduced_to(a_shape_, transpose_a_ ? product(b, dy, transpose_b_, true)
+                                                    : product(dy, b, false, !transpose_b_));
+    }
+    if (needs(1)) {
+      const Tensor a = a_.get();
+      result[1] = reduced_to(b_shape_, transpose_b_ ? product(dy, a, true, transpose_a_)
+                                                    : product(a, dy, !transpose_a_, false));
+    }
+    return result;
+  }
+
+ private:
+  Saved a_, b_;
+  Shape a_shape_, b_shape_;
+  bool transpose_a_, transpose_b_;
+};
+
+Tensor product(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
+  const Tensor y = multiply("matmul", a, b, {}, transpose_a, transpose_b);
+  return record<Matmul>(y, {a, b}, a, b, transpose_a, transpose_b);
+}
+
+class Linear final : public Node {
+ public:
+  Linear(const Tensor& x, const Tensor& weight)
+      : x_(this, if_needed_by(weight, x)), weight_(this, if_needed_by(x, weight)) {}
+  const char* name() const override { return "linear"; }
+
+  Gradients backward(const Tensor& dy) override {
+    Gradients result(3);
+    if (needs(0)) result[0] = product(dy, weight_.get(), false, false);
+    if (needs(1)) result[1] = product(dy, x_.get(), true, false);
+    if (needs(2)) result[2] = sum(dy, {0});
+    return result;
+  }
+
+ private:
+  Saved x_, weight_;
+};
+
+void check_operands(const char* op, const char* a_name, const Tensor& a, const char* b_name,
+                    const Tensor& b) {
+  if (!a.defined() || !b.defined()) {
+    fail(op, a_name, " and ", b_name, " must be defined (", a_name, " ", a, ", ", b_name, " ", b,
+         ")");
+  }
+  if (!is_floating(a.dtype())) {
+    fail(op, a_name, " is ", a.dtype(), ", f32 or f64 expected (", a_name, " ", a, ")");
+  }
+  if (a.dtype() != b.dtype()) {
+    fail(op, b_name, " is ", b.dtype(), ", ", a_name, " is ", a.dtype(),
+         ": convert one with .to(dtype)");
+  }
+}
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b) {
+  check_operands("matmul", "a", a, "b", b);
+  if (a.dim() == 0 || b.dim() == 0) {
+    fail("matmul", "a scalar has no matrix product (a ", a, ", b ", b, "): use *");
+  }
+  const int64_t inner = b.size(b.dim() == 1 ? 0 : -2);
+  if (a.size(-1) != inner) {
+    fail("matmul", "a has ", a.size(-1), " columns, b has ", inner, " rows (a ", a, ", b ", b, ")");
+  }
+  const int64_t k = a.size(-1);
+  // A vector is a row on the left and a column on the right.
+  const Tensor columns = b.dim() == 1 ? reshape(b, {k, 1}) : b;
+  Tensor rows = a.dim() == 1 ? reshape(a, {1, k}) : a;
+  std::vector<int64_t> sizes;
+  if (a.dim() > 1) sizes = {a.shape().begin(), a.shape().end() - 1};
+  if (columns.dim() == 2) {
+    if (b.dim() == 2) sizes.push_back(b.size(-1));
+    // One product instead of a batch of them.
+    if (rows.dim() > 2) rows = reshape(rows, {row_count(rows.shape()), k});
+    const Tensor y = product(rows, columns, false, false);
+    return y.shape() == Shape(sizes) ? y : reshape(y, sizes);
+  }
+  const Tensor y = product(rows, columns, false, false);
+  return a.dim() == 1 ? squeeze(y, -2) : y;
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check_operands("linear", "x", x, "weight", weight);
+  if (x.dim() < 1 || weight.dim() != 2) {
+    fail("linear", "x [..., in] and weight [out, in] expected (x ", x, ", weight ", weight, ")");
+  }
+  const int64_t in = weight.size(1);
+  const int64_t out = weight.size(0);
+  if (x.size(-1) != in) {
+    fail("linear", "weight expects ", in, " features, x has ", x.size(-1), " (x ", x, ", weight ",
+         weight, ")");
+  }
+  if (bias.defined() && (bias.shape() != Shape{out} || bias.dtype() != x.dtype())) {
+    fail("linear", "bias is ", bias, ", ", x.dtype(), Shape{out}, " expected (weight ", weight,
+         ")");
+  }
+  std::vector<int64_t> sizes = sizes_of(x.shape());
+  sizes.back() = out;
+  const Tensor rows = x.dim() == 2 ? x : reshape(x, {row_count(x.shape()), in});
+  const Tensor y = record<Linear>(multiply("linear", rows, weight, bias, false, true),
+                                  {rows, weight, bias}, rows, weight);
+  return x.dim() == 2 ? y : reshape(y, sizes);
+}
+
+}  // namespace tern
