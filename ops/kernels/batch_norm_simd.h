@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loops of batch_norm_loops.h, written once over a vector type: `Vec` of kLanes floats, which
+// the including file defines after it has chosen its instruction set. No header may be included
+// here: it would be compiled for that instruction set. V is Vec, or float for what is left over.
+
+namespace tern::kernels::batch_norm {
+namespace {
+
+constexpr int64_t kBlock = 64;     // rows that are summed in float before double takes over
+constexpr int kStep = 8;           // of them, how many are read in one sweep over the columns
+constexpr int64_t kRunWidth = 32;  // a run of one channel is summed as a matrix of that many columns
+
+template <class V>
+inline V load(const float* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V>
+inline void store(float* p, V v) {
+  __builtin_memcpy(p, &v, sizeof v);
+}
+
+/// f(Vec{}, j) for whole vectors of columns, f(float{}, j) for the rest.
+template <class F>
+inline void for_columns(int64_t columns, F&& f) {
+  int64_t j = 0;
+  for (; j + kLanes <= columns; j += kLanes) f(Vec{}, j);
+  for (; j < columns; ++j) f(float{}, j);
+}
+
+// NaN passes: neither NaN < 0 nor NaN <= 0.
+template <bool kRelu, class V>
+inline V cut(V y) {
+  if constexpr (kRelu) return y < 0 ? V{} : y;
+  return y;
+}
+template <bool kRelu, class V>
+inline V uncut(V dy, V d, V scale, V shift) {
+  if constexpr (kRelu) return d * scale + shift <= 0 ? V{} : dy;
+  return dy;
+}
+
+// ---- Columns: each with constants of its own ----------------------------------------------------
+
+template <int kRows, class Read>
+inline void add_rows(int64_t columns, float* first, float* second, Read&& read) {
+  for_columns(columns, [&](auto v, int64_t j) {
+    using V = decltype(v);
+    V a = load<V>(first + j), b = load<V>(second + j);
+    read(v, j, a, b, std::integral_constant<int, kRows>{});
+    store(first + j, a);
+    store(second + j, b);
+  });
+}
+
+/// Sums of two quantities over the rows, in float within a block and in double between blocks.
+/// add(v, row, j, rows, a, b) adds the quantities of `rows` rows at column j to a and b.
+template <class Add>
+inline void sum_columns(const Matrix& m, double* first, double* second, Add&& add) {
+  alignas(64) float a[kMaxColumns], b[kMaxColumns];
+  for (int64_t start = 0; start < m.rows; start += kBlock) {
+    const int64_t end = start + kBlock < m.rows ? start + kBlock : m.rows;
+    for (int64_t j = 0; j < m.columns; ++j) a[j] = b[j] = 0;
+    int64_t row = start;
+    for (; row + kStep <= end; row += kStep) {
+      add_rows<kStep>(m.columns, a, b, [&](auto v, int64_t j, auto& s, auto& q, auto rows) {
+        add(v, row, j, rows, s, q);
+      });
+    }
+    for (; row < end; ++row) {
+      add_rows<1>(m.columns, a, b, [&](auto v, int64_t j, auto& s, auto& q, auto rows) {
+        add(v, row, j, rows, s, q);
+      });
+    }
+    for (int64_t j = 0; j < m.columns; ++j) first[j] += static_cast<double>(a[j]);
+    for (int64_t j = 0; j < m.columns; ++j) second[j] += static_cast<double>(b[j]);
+  }
+}
+
+void column_moments(const Matrix& m, const float* x, const float* center, double* sum,
+                    double* square) {
+  sum_columns(m, sum, square,
+              [&](auto v, int64_t row, int64_t j, auto rows, auto& s, auto& q) {
+                using V = decltype(v);
+                const V c = load<V>(center + j);
+                const float* p = x + row * m.stride + j;
+                for (int r = 0; r < rows(); ++r, p += m.stride) {
+                  const V d = load<V>(p) - c;
+                  s += d;
+                  q += d * d;
+                }
+              });
+}
+
+template <bool kRelu>
+void column_sums(const Matrix& m, const float* x, const float* dy, const Channels& channels,
+                 double* sum_g, double* sum_gx) {
+  sum_columns(m, sum_g, sum_gx,
+              [&](auto v, int64_t row, int64_t j, auto rows, auto& s, auto& q) {
+                using V = decltype(v);
+                const V center = load<V>(channels.center + j);
+                const V scale = load<V>(channels.scale + j), shift = load<V>(channels.shift + j);
+                const int64_t at = row * m.stride + j;
+                const float *p = x + at, *dp = dy + at;
+                for (int r = 0; r < rows(); ++r, p += m.stride, dp += m.stride) {
+                  const V d = load<V>(p) - center;
+                  const V g = uncut<kRelu>(load<V>(dp), d, scale, shift);
+                  s += g;
+                  q += g * d;
+                }
+              });
+}
+
+template <bool kRelu>
+void column_forward(const Matrix& m, const float* x, const Channels& channels, float* y) {
+  for (int64_t row = 0; row < m.rows; ++row, x += m.stride, y += m.stride) {
+    for_columns(m.columns, [&](auto v, int64_t j) {
+      using V = decltype(v);
+      const V d = load<V>(x + j) - load<V>(channels.center + j);
+      store(y + j, cut<kRelu>(d * load<V>(channels.scale + j) + load<V>(channels.shift + j)));
+    });
+  }
+}
+
+template <bool kRelu, bool kThrough>
+void column_backward(const Matrix& m, const float* x, const float* dy, const Channels& channels,
+                     float* dx) {
+  for (int64_t row = 0; row < m.rows; ++row, x += m.stride, dy += m.stride, dx += m.stride) {
+    for_columns(m.columns, [&](auto v, int64_t j) {
+      using V = decltype(v);
+      const V d = load<V>(x + j) - load<V>(channels.center + j);
+      const V g = uncut<kRelu>(load<V>(dy + j), d, load<V>(channels.scale + j),
+                               load<V>(channels.shift + j));
+      V result = g * load<V>(channels.from_g + j);
+      if constexpr (kThrough) {
+        result += d * load<V>(channels.from_x + j) + load<V>(channels.constant + j);
+      }
+      store(dx + j, result);
+    });
+  }
+}
+
+// ---- Runs: consecutive elements of one channel --------------------------------------------------
+
+/// add(v, i, a, b) adds the quantities of the elements from i on.
+template <class Add>
+inline void sum_run(int64_t count, double& first, double& second, Add&& add) {
+  constexpr int kVectors = kRunWidth / kLanes;
+  for (int64_t start = 0; start < count; start += kBlock * kRunWidth) {
+    const int64_t end = start + kBlock * kRunWidth < count ? start + kBlock * kRunWidth : count;
+    Vec a[kVectors] = {}, b[kVectors] = {};
+    int64_t i = start;
+    for (; i + kRunWidth <= end; i += kRunWidth) {
+      for (int k = 0; k < kVectors; ++k) add(Vec{}, i + k * kLanes, a[k], b[k]);
+    }
+    alignas(64) float s[kRunWidth], q[kRunWidth];
+    __builtin_memcpy(s, a, sizeof s);
+    __builtin_memcpy(q, b, sizeof q);
+    for (int64_t k = 0; i < end; ++i, ++k) add(float{}, i, s[k], q[k]);
+    for (int64_t half = kRunWidth / 2; half > 0; half /= 2) {
+      for (int64_t k = 0; k < half; ++k) s[k] += s[k + half], q[k] += q[k + half];
+    }
+    first += static_cast<double>(s[0]);
+    second += static_cast<double>(q[0]);
+  }
+}
+
+void run_moments(int64_t count, const float* x, float center, double& sum, double& square) {
+  sum_run(count, sum, square, [&](auto v, int64_t i, auto& s, auto& q) {
+    using V = decltype(v);
+    const V d = load<V>(x + i) - center;
+    s += d;
+    q += d * d;
+  });
+}
+
+template <bool kRelu>
+void run_sums(int64_t count, const float* x, const float* dy, const Channel& channel,
+              double& sum_g, double& sum_gx) {
+  sum_run(count, sum_g, sum_gx, [&](auto v, int64_t i, auto& s, auto& q) {
+    using V = decltype(v);
+    const V d = load<V>(x + i) - channel.center;
+    const V g = uncut<kRelu>(load<V>(dy + i), d, V{} + channel.scale, V{} + channel.shift);
+    s += g;
+    q += g * d;
+  });
+}
+
+template <bool kRelu>
+void run_forward(int64_t count, const float* x, const Channel& channel, float* y) {
+  for_columns(count, [&](auto v, int64_t i) {
+    using V = decltype(v);
+    store(y + i,
+          cut<kRelu>((load<V>(x + i) - channel.center) * channel.scale + channel.shift));
+  });
+}
+
+template <bool kRelu, bool kThrough>
+void run_backward(int64_t count, const float* x, const float* dy, const Channel& channel,
+                  float* dx) {
+  for_columns(count, [&](auto v, int64_t i) {
+    using V = decltype(v);
+    const V d = load<V>(x + i) - channel.center;
+    const V g = uncut<kRelu>(load<V>(dy + i), d, V{} + channel.scale, V{} + channel.shift);
+    V result = g * channel.from_g;
+    if constexpr (kThrough) result += d * channel.from_x + channel.constant;
+    store(dx + i, result);
+  });
+}
+
+/// Calls f with the two conditions as compile-time constants.
+template <class F>
+inline void choose(bool a, bool b, F&& f) {
+  using Yes = std::true_type;
+  using No = std::false_type;
+  a ? (b ? f(Yes{}, Yes{}) : f(Yes{}, No{})) : (b ? f(No{}, Yes{}) : f(No{}, No{}));
+}
+
+constexpr Loops kLoops = {
+    column_moments,
+    [](const Matrix& m, const float* x, const Channels& channels, bool relu, float* y) {
+      relu ? column_forward<true>(m, x, channels, y) : column_forward<false>(m, x, channels, y);
+    },
+    [](const Matrix& m, const float* x, const float* dy, const Channels& channels, bool relu,
+       double* sum_g, double* sum_gx) {
+      relu ? column_sums<true>(m, x, dy, channels, sum_g, sum_gx)
+           : column_sums<false>(m, x, dy, channels, sum_g, sum_gx);
+    },
+    [](const Matrix& m, const float* x, const float* dy, const Channels& channels, bool relu,
+       bool through, float* dx) {
+      choose(relu, through,
+             [&](auto r, auto t) { column_backward<r(), t()>(m, x, dy, channels, dx); });
+    },
+    run_moments,
+    [](int64_t count, const float* x, const Channel& channel, bool relu, float* y) {
+      relu ? run_forward<true>(count, x, channel, y) : run_forward<false>(count, x, channel, y);
+    },
+    [](int64_t count, const float* x, const float* dy, const Channel& channel, bool relu,
+       double& sum_g, double& sum_gx) {
+      relu ? run_sums<true>(count, x, dy, channel, sum_g, sum_gx)
+           : run_sums<false>(count, x, dy, channel, sum_g, sum_gx);
+    },
+    [](int64_t count, const float* x, const float* dy, const Channel& channel, bool relu,
+       bool through, float* dx) {
+      choose(relu, through,
+             [&](auto r, auto t) { run_backward<r(), t()>(count, x, dy, channel, dx); });
+    },
+};
+
+}  // namespace
+}  // namespace tern::kernels::batch_norm
