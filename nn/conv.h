@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "../ops/conv.h"
+#include "module.h"
+
+namespace tern::nn {
+
+struct Conv2dOptions {
+  Size2d stride = 1;
+  Size2d padding = 0;
+  Size2d dilation = 1;
+  int64_t groups = 1;
+  bool bias = true;
+  DataFormat data_format = DataFormat::NCHW;
+  ConvAlgorithm algorithm = ConvAlgorithm::automatic;
+};
+
+/// 2-d convolution, see tern::conv2d. Parameters: weight [out, in / groups, kernel], bias [out].
+/// Both begin uniform within 1 / sqrt(in / groups * kernel height * kernel width), as PyTorch's.
+class Conv2d : public Module {
+ public:
+  /// Throws Error for sizes out of range and for groups that do not divide the channels.
+  Conv2d(int64_t in_channels, int64_t out_channels, Size2d kernel_size, Conv2dOptions options = {});
+
+  Tensor forward(const Tensor& x) override;
+  /// Draws new initial values.
+  void reset_parameters();
+  Conv2d clone() const { return nn::clone(*this); }
+
+  const Tensor& weight() const { return weight_; }
+  /// Undefined if the layer has none.
+  const Tensor& bias() const { return bias_; }
+  int64_t in_channels() const { return in_channels_; }
+  int64_t out_channels() const { return out_channels_; }
+  Size2d kernel_size() const { return kernel_size_; }
+  const Conv2dOptions& options() const { return options_; }
+  std::string extra_repr() const override;
+
+ private:
+  int64_t in_channels_;
+  int64_t out_channels_;
+  Size2d kernel_size_;
+  Conv2dOptions options_;
+  Tensor weight_;
+  Tensor bias_;
+};
+
+}  // namespace tern::nn

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "module.h"
+
+namespace tern::nn {
+
+/// Joins axes start_axis to end_axis into one: by default all but the batch's.
+class Flatten : public Module {
+ public:
+  explicit Flatten(int64_t start_axis = 1, int64_t end_axis = -1)
+      : start_axis_(start_axis), end_axis_(end_axis) {}
+  Tensor forward(const Tensor& x) override;
+  Flatten clone() const { return nn::clone(*this); }
+  int64_t start_axis() const { return start_axis_; }
+  int64_t end_axis() const { return end_axis_; }
+  std::string extra_repr() const override;
+
+ private:
+  int64_t start_axis_;
+  int64_t end_axis_;
+};
+
+/// Gives back what it gets: stands where another net has a layer.
+class Identity : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return x; }
+  Identity clone() const { return nn::clone(*this); }
+};
+
+}  // namespace tern::nn

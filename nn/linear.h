@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "module.h"
+
+namespace tern::nn {
+
+struct LinearOptions {
+  bool bias = true;
+};
+
+/// y = x weight^T + bias for x [..., in_features]. Parameters: weight [out, in], bias [out]. Both
+/// begin uniform within 1 / sqrt(in_features), as PyTorch's.
+class Linear : public Module {
+ public:
+  /// Throws Error unless both sizes are at least 1.
+  Linear(int64_t in_features, int64_t out_features, LinearOptions options = {});
+
+  Tensor forward(const Tensor& x) override;
+  /// Draws new initial values.
+  void reset_parameters();
+  Linear clone() const { return nn::clone(*this); }
+
+  const Tensor& weight() const { return weight_; }
+  /// Undefined if the layer has none.
+  const Tensor& bias() const { return bias_; }
+  int64_t in_features() const { return in_features_; }
+  int64_t out_features() const { return out_features_; }
+  std::string extra_repr() const override;
+
+ private:
+  int64_t in_features_;
+  int64_t out_features_;
+  Tensor weight_;
+  Tensor bias_;
+};
+
+}  // namespace tern::nn
