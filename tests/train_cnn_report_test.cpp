@@ -267,7 +267,7 @@ TEST(TrainCnnReport, AsksNothingOfTheNetworkAndRunsNothing) {
 TEST(TrainCnnReport, ShowsWhatItIsGiven) {
   const std::string page = report_html(full_report());
   EXPECT_TRUE(contains(page, "<p class=\"big\">75.00<small> %</small></p>"));
-  EXPECT_TRUE(contains(page, "of 8 test pictures are recognised, 1 are not."));
+  EXPECT_TRUE(contains(page, "of 8 test pictures are recognised, one is not."));
   EXPECT_EQ(count(page, "class=\"r\""), 75u);
   EXPECT_EQ(count(page, "class=\"w\""), 25u);
   EXPECT_TRUE(contains(page, "<b>Shirt</b> is taken for <b>Coat</b> (1)"));

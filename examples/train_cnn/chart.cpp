@@ -73,7 +73,7 @@ class Axis {
     const double slack = 1e-9;
     for (double i = std::ceil(low_ / step - slack); i <= high_ / step + slack; ++i) {
       const double v = i * step;
-      result.push_back({v, std::abs(v) < 1e6 ? fixed(v, decimals) : general(v)});
+      result.push_back({v, std::abs(v) < 1e6 && decimals < 9 ? fixed(v, decimals) : general(v, 6)});
     }
     return result;
   }
@@ -86,7 +86,7 @@ class Axis {
     for (double e = std::floor(std::log10(low_)); e <= std::log10(high_); e += stride) {
       for (double digit : digits) {
         const double v = digit * std::pow(10, e);
-        if (v >= low_ && v <= high_) result.push_back({v, general(v)});
+        if (v >= low_ && v <= high_) result.push_back({v, general(v, 6)});
       }
     }
     return result;
@@ -208,7 +208,8 @@ std::string line_chart(const LineChart& chart) {
     low /= 1.08;
     high *= 1.08;
   } else {
-    const double pad = std::max(0.08 * (high - low), chart.percent ? 0.5 : 0.02 * std::abs(high));
+    double pad = std::max(0.08 * (high - low), chart.percent ? 0.5 : 0.02 * std::abs(high));
+    if (pad == 0) pad = 1;
     low = low >= 0 ? std::max(0.0, low - pad) : low - pad;
     high = chart.percent ? std::min(std::max(high, 100.0), high + pad) : high + pad;
   }
@@ -232,10 +233,10 @@ std::string line_chart(const LineChart& chart) {
     svg += "<path class=\"line " + s.style + "\" d=\"" + path_through(s.points, x, y) + "\"/>";
   }
   for (const Series& s : chart.series) {
-    const double radius = s.points.size() > 40 ? 1.5 : 3.5;
+    const bool many = s.points.size() > 20;
     for (const Point& p : s.points) {
       if (drawable(p.x) && drawable(p.y)) {
-        svg += dot(x.at(p.x), y.at(p.y), radius, s.style, p.tip);
+        svg += dot(x.at(p.x), y.at(p.y), many ? 2 : 3.5, s.style + (many ? " many" : ""), p.tip);
       }
     }
   }
@@ -254,7 +255,8 @@ std::string agreement_chart(const std::string& label, const std::string& x_label
   }
   if (range.empty()) return {};
   const bool log = may_log && range.far_apart(20);
-  const double pad = std::max(0.06 * (range.high - range.low), 0.01 * std::abs(range.high));
+  double pad = std::max(0.06 * (range.high - range.low), 0.01 * std::abs(range.high));
+  if (pad == 0) pad = 1;
   const double low = log ? range.low / 1.25 : range.low - pad;
   const double high = log ? range.high * 1.25 : range.high + pad;
   const Axis x(low, high, log, kLeft, kRight);

@@ -48,7 +48,10 @@ std::string headline(const Report& report, const Confusion& matrix) {
     html += "<p class=\"big\">" + escaped(number) + "<small> %</small></p><p class=\"lead\">";
     if (matrix.total() > 0) {
       html += "of " + grouped(matrix.total()) + " test pictures are recognised, " +
-              (matrix.wrong() == 0 ? "every one" : grouped(matrix.wrong()) + " are not") + ".";
+              (matrix.wrong() == 0   ? "every one"
+               : matrix.wrong() == 1 ? "one is not"
+                                     : grouped(matrix.wrong()) + " are not") +
+              ".";
     } else {
       html += "of the test pictures are recognised.";
     }

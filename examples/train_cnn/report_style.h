@@ -28,13 +28,14 @@ main{max-width:1080px;margin:0 auto;padding:40px 20px 56px}
 h1,h2,h3,p,figure,ul{margin:0;padding:0}
 h1{font-size:1.05rem;font-weight:600;color:var(--soft)}
 h2{font-size:1.3rem;line-height:1.25;letter-spacing:-.012em;font-weight:680}
-h3{font-size:.98rem;font-weight:620}
+h3{font-size:.98rem;font-weight:620;overflow-wrap:anywhere}
 .say{color:var(--soft);max-width:68ch;margin:.3rem 0 1.1rem}
 .say b{color:var(--ink);font-weight:600}
 section{background:var(--card);border:1px solid var(--line);border-radius:16px;
 box-shadow:var(--shade);padding:26px 28px;margin-top:20px}
-header{display:flex;gap:24px 56px;align-items:center;justify-content:space-between;flex-wrap:wrap;
+header{display:flex;gap:24px 56px;align-items:center;justify-content:space-between;
 padding:4px 4px 12px}
+header>:first-child{flex:1;min-width:0}
 .big{font-size:clamp(4rem,13vw,7rem);line-height:1.02;letter-spacing:-.045em;font-weight:720;
 margin:.06em 0 .04em -.04em;font-variant-numeric:tabular-nums}
 .big small{font-size:.5em;font-weight:600;letter-spacing:0;color:var(--soft)}
@@ -65,7 +66,7 @@ svg .fine{fill:none;stroke-width:1;stroke-linejoin:round;stroke-opacity:.55}
 svg .band{stroke:none;fill-opacity:.16}
 svg .line.train,svg .fine.train{stroke:var(--train)}svg .line.test{stroke:var(--test)}
 svg .band.train{fill:var(--train)}
-svg .dot{stroke:var(--card);stroke-width:1}
+svg .dot{stroke:var(--card);stroke-width:1}svg .dot.many{stroke:none}
 svg .dot.train{fill:var(--train)}svg .dot.test{fill:var(--test)}
 svg .dot.channel{fill:var(--train);fill-opacity:.8}
 svg .hit{fill:transparent;stroke:none;fill-opacity:1}
@@ -126,8 +127,7 @@ footer{color:var(--soft);font-size:.84rem;padding:22px 4px 0}
 @media (max-width:620px){
 main{padding:22px 12px 36px}
 section{padding:20px 16px;border-radius:13px;margin-top:14px}
-header{padding:0 4px 6px;gap:14px;flex-wrap:nowrap;align-items:flex-end}
-header>:first-child{flex:1;min-width:0}
+header{padding:0 4px 6px;gap:14px;align-items:flex-end}
 .big{font-size:3.3rem}.lead{font-size:1rem}.sub{font-size:.86rem}
 .waffle{width:112px}.waffle p{font-size:.7rem;white-space:nowrap}
 svg text{font-size:14px}
@@ -150,7 +150,8 @@ h2,.say,.legend{break-after:avoid}
 .two>*,.norm,table,tr,.filters,.waffle{break-inside:avoid}
 .two{grid-template-columns:1fr 1fr}
 .big{font-size:5rem}
-.gallery{grid-template-columns:repeat(8,1fr)}
+.gallery{grid-template-columns:repeat(6,1fr);gap:16px}
+.gallery figcaption{font-size:.78rem}.gallery img{max-width:96px}
 .filters{grid-template-columns:repeat(16,1fr);gap:6px}
 svg .hit{display:none}
 }
