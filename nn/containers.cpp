@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "containers.h"
 
+#include "anomaly.h"
 #include "../core/error.h"
 #include "activations.h"
 
@@ -28,7 +29,7 @@ Tensor Sequential::forward(const Tensor& x) {
     const Module* next = i + 1 < modules.size() ? modules[i + 1] : nullptr;
     if (next && typeid(*next) == typeid(ReLU)) {
       const Running running(module);
-      y = module.forward_relu(y);
+      y = DetectAnomaly::check(module.forward_relu(y));
       ++i;
     } else {
       y = module(y);

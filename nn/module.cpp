@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "anomaly.h"
 #include "../core/autograd.h"
 #include "../ops/activations.h"
 
@@ -89,7 +90,7 @@ Tensor Module::forward(const Tensor&) {
 
 Tensor Module::operator()(const Tensor& x) {
   const Running running(*this);
-  return forward(x);
+  return DetectAnomaly::check(forward(x));
 }
 
 Tensor Module::forward_relu(const Tensor& x) { return relu((*this)(x)); }
