@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "containers.h"
 
-#include "anomaly.h"
 #include "../core/error.h"
 #include "activations.h"
+#include "anomaly.h"
 
 namespace tern::nn {
 

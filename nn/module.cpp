@@ -5,9 +5,9 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "anomaly.h"
 #include "../core/autograd.h"
 #include "../ops/activations.h"
+#include "anomaly.h"
 
 namespace tern::nn {
 
