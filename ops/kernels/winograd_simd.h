@@ -163,29 +163,82 @@ void transform_output(const float* m, int64_t xi_stride, const float* bias, int6
 
 constexpr int kTaps = 9;
 
+/// to[j][i] = from[i][j] (+ to[j][i] if add) for 8 x 8 floats; rows are `stride` floats apart.
+inline void transpose_8x8(const float* from, int64_t from_stride, float* to, int64_t to_stride,
+                          bool add) {
+  __m256 a[8], b[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) a[i] = _mm256_loadu_ps(from + i * from_stride);
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+    b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+    a[i] = _mm256_shuffle_ps(b[i], b[i + 2], 0x44);
+    a[i + 1] = _mm256_shuffle_ps(b[i], b[i + 2], 0xee);
+    a[i + 2] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0x44);
+    a[i + 3] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0xee);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    b[i] = _mm256_permute2f128_ps(a[i], a[i + 4], 0x20);
+    b[i + 4] = _mm256_permute2f128_ps(a[i], a[i + 4], 0x31);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    float* row = to + i * to_stride;
+    _mm256_storeu_ps(row, add ? _mm256_loadu_ps(row) + b[i] : b[i]);
+  }
+}
+
+/// to[j][i] = from[i][j] for i < rows, j < columns; rows of `to` are kLanes floats.
+inline void transpose(const float* from, int64_t from_stride, int64_t rows, int64_t columns,
+                      float* to) {
+  int64_t i = 0;
+  for (; i + 8 <= rows; i += 8) {
+    const float* row = from + i * from_stride;
+    int64_t j = 0;
+    for (; j + 8 <= columns; j += 8) {
+      transpose_8x8(row + j, from_stride, to + j * kLanes + i, kLanes, false);
+    }
+    for (; j < columns; ++j) {
+      for (int64_t lane = 0; lane < 8; ++lane) {
+        to[j * kLanes + i + lane] = row[lane * from_stride + j];
+      }
+    }
+  }
+  for (; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; ++j) to[j * kLanes + i] = from[i * from_stride + j];
+  }
+}
+
 void transform_weights(const Weights& weights, int64_t outs, int64_t ins, float* u,
                        int64_t u_stride, int64_t xi_stride) {
-  constexpr int64_t kBatch = 8;  // enough that a vector is loaded well after its lanes were stored
-  alignas(64) float taps[kBatch][kTaps][kLanes] = {};
+  constexpr int64_t kBatch = 8;  // 8 x 9 taps are a whole number of 8 x 8 transposes
+  alignas(64) float taps[kBatch * kTaps * kLanes] = {};
+  const int64_t first_tap = weights.turned ? kTaps - 1 : 0, next_tap = weights.turned ? -1 : 1;
   for (int64_t out = 0; out < outs; out += kLanes) {
     const int64_t lanes = outs - out < kLanes ? outs - out : kLanes;
     if (lanes < kLanes) __builtin_memset(taps, 0, sizeof(taps));
     for (int64_t in = 0; in < ins; in += kBatch) {
       const int64_t batch = ins - in < kBatch ? ins - in : kBatch;
-      for (int64_t lane = 0; lane < lanes; ++lane) {
-        const float* g = weights.w + (out + lane) * weights.out_stride + in * weights.in_stride;
-        for (int64_t b = 0; b < batch; ++b, g += weights.in_stride) {
-          for (int s = 0; s < kTaps; ++s) {
-            taps[b][weights.turned ? kTaps - 1 - s : s][lane] = g[s];
-          }
+      const float* g = weights.w + out * weights.out_stride + in * weights.in_stride;
+      if (weights.in_stride == kTaps) {
+        transpose(g, weights.out_stride, lanes, batch * kTaps, taps);
+      } else {
+        for (int64_t b = 0; b < batch; ++b) {
+          transpose(g + b * weights.in_stride, weights.out_stride, lanes, kTaps,
+                    taps + b * kTaps * kLanes);
         }
       }
       for (int64_t b = 0; b < batch; ++b) {
-        both_ways<3, 6>([](const Vec(&g)[3], Vec(&out_line)[6]) { weight_line(g, out_line); },
-                        [&](int s) { return load(taps[b][s]); },
-                        [&](int xi, Vec value) {
-                          store(u + xi * xi_stride + (in + b) * u_stride + out, value);
-                        });
+        const float* first = taps + (b * kTaps + first_tap) * kLanes;
+        float* to = u + (in + b) * u_stride + out;
+        both_ways<3, 6>([](const Vec(&g_line)[3], Vec(&u_line)[6]) { weight_line(g_line, u_line); },
+                        [=](int s) { return load(first + s * next_tap * kLanes); },
+                        [=](int xi, Vec value) { store(to + xi * xi_stride, value); });
       }
     }
   }
@@ -196,12 +249,21 @@ void transform_weight_gradient(const float* m, int64_t xi_stride, int64_t channe
   alignas(64) float taps[kTaps][kLanes];
   for (int64_t c = 0; c < channels; c += kLanes) {
     both_ways<6, 3>([](const Vec(&in)[6], Vec(&g)[3]) { weight_gradient_line(in, g); },
-                    [&](int xi) { return load(m + xi * xi_stride + c); },
+                    [=](int xi) { return load(m + xi * xi_stride + c); },
                     [&](int s, Vec value) { store(taps[s], value); });
     const int64_t lanes = channels - c < kLanes ? channels - c : kLanes;
-    for (int64_t lane = 0; lane < lanes; ++lane) {
-      float* g = dg + (c + lane) * kTaps;
-      for (int s = 0; s < kTaps; ++s) g[s] = add ? g[s] + taps[s][lane] : taps[s][lane];
+    float* g = dg + c * kTaps;
+    int64_t lane = 0;
+    for (; lane + 8 <= lanes; lane += 8) {
+      transpose_8x8(&taps[0][lane], kLanes, g + lane * kTaps, kTaps, add);
+      for (int64_t i = lane; i < lane + 8; ++i) {
+        g[i * kTaps + 8] = add ? g[i * kTaps + 8] + taps[8][i] : taps[8][i];
+      }
+    }
+    for (; lane < lanes; ++lane) {
+      for (int s = 0; s < kTaps; ++s) {
+        g[lane * kTaps + s] = add ? g[lane * kTaps + s] + taps[s][lane] : taps[s][lane];
+      }
     }
   }
 }

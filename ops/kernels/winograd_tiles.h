@@ -56,6 +56,14 @@ struct Tiles {
     const int64_t image = tile / (rows * columns), in_image = tile % (rows * columns);
     const int64_t y0 = in_image / columns * kTile - pad_h;
     const int64_t x0 = in_image % columns * kTile - pad_w;
+    if (y0 >= 0 && x0 >= 0 && y0 + kSide <= images.h && x0 + kSide <= images.w) {
+      Float* row = images.data + ((image * images.h + y0) * images.w + x0) * images.channels;
+      for (int i = 0; i < kSide; ++i, row += images.w * images.channels) {
+        Float* pixel = row;
+        for (int j = 0; j < kSide; ++j, pixel += images.channels) *pixels++ = pixel;
+      }
+      return;
+    }
     for (int64_t i = 0; i < kSide; ++i) {
       const int64_t y = y0 + i;
       const bool row_inside = y >= 0 && y < images.h;
