@@ -68,8 +68,7 @@ void backward(const Problem<T>& p, const Statistics& statistics, const T* dy,
   for_channels(p.layout, [&](int64_t c) {
     const double weight = value_or(p.weight, c, 1), bias = value_or(p.bias, c, 0);
     const double r = inverse_std(statistics.var[c], p.eps, statistics.of_batch);
-    const Array xh =
-        (channel(p.layout, p.x, c).template cast<double>() - statistics.mean[c]) * r;
+    const Array xh = (channel(p.layout, p.x, c).template cast<double>() - statistics.mean[c]) * r;
     Array g = channel(p.layout, dy, c).template cast<double>();
     if (p.relu) g = (xh * weight + bias <= 0).select(0, g);
     if (gradients.dbias) gradients.dbias[c] = static_cast<T>(g.sum());

@@ -6,9 +6,10 @@
 namespace tern::kernels::batch_norm {
 namespace {
 
-constexpr int64_t kBlock = 64;     // rows that are summed in float before double takes over
-constexpr int kStep = 8;           // of them, how many are read in one sweep over the columns
-constexpr int64_t kRunWidth = 32;  // a run of one channel is summed as a matrix of that many columns
+constexpr int64_t kBlock = 64;  // rows that are summed in float before double takes over
+constexpr int kStep = 8;        // of them, how many are read in one sweep over the columns
+constexpr int64_t kRunWidth =
+    32;  // a run of one channel is summed as a matrix of that many columns
 
 template <class V>
 inline V load(const float* p) {
@@ -80,36 +81,34 @@ inline void sum_columns(const Matrix& m, double* first, double* second, Add&& ad
 
 void column_moments(const Matrix& m, const float* x, const float* center, double* sum,
                     double* square) {
-  sum_columns(m, sum, square,
-              [&](auto v, int64_t row, int64_t j, auto rows, auto& s, auto& q) {
-                using V = decltype(v);
-                const V c = load<V>(center + j);
-                const float* p = x + row * m.stride + j;
-                for (int r = 0; r < rows(); ++r, p += m.stride) {
-                  const V d = load<V>(p) - c;
-                  s += d;
-                  q += d * d;
-                }
-              });
+  sum_columns(m, sum, square, [&](auto v, int64_t row, int64_t j, auto rows, auto& s, auto& q) {
+    using V = decltype(v);
+    const V c = load<V>(center + j);
+    const float* p = x + row * m.stride + j;
+    for (int r = 0; r < rows(); ++r, p += m.stride) {
+      const V d = load<V>(p) - c;
+      s += d;
+      q += d * d;
+    }
+  });
 }
 
 template <bool kRelu>
 void column_sums(const Matrix& m, const float* x, const float* dy, const Channels& channels,
                  double* sum_g, double* sum_gx) {
-  sum_columns(m, sum_g, sum_gx,
-              [&](auto v, int64_t row, int64_t j, auto rows, auto& s, auto& q) {
-                using V = decltype(v);
-                const V center = load<V>(channels.center + j);
-                const V scale = load<V>(channels.scale + j), shift = load<V>(channels.shift + j);
-                const int64_t at = row * m.stride + j;
-                const float *p = x + at, *dp = dy + at;
-                for (int r = 0; r < rows(); ++r, p += m.stride, dp += m.stride) {
-                  const V d = load<V>(p) - center;
-                  const V g = uncut<kRelu>(load<V>(dp), d, scale, shift);
-                  s += g;
-                  q += g * d;
-                }
-              });
+  sum_columns(m, sum_g, sum_gx, [&](auto v, int64_t row, int64_t j, auto rows, auto& s, auto& q) {
+    using V = decltype(v);
+    const V center = load<V>(channels.center + j);
+    const V scale = load<V>(channels.scale + j), shift = load<V>(channels.shift + j);
+    const int64_t at = row * m.stride + j;
+    const float *p = x + at, *dp = dy + at;
+    for (int r = 0; r < rows(); ++r, p += m.stride, dp += m.stride) {
+      const V d = load<V>(p) - center;
+      const V g = uncut<kRelu>(load<V>(dp), d, scale, shift);
+      s += g;
+      q += g * d;
+    }
+  });
 }
 
 template <bool kRelu>
@@ -176,8 +175,8 @@ void run_moments(int64_t count, const float* x, float center, double& sum, doubl
 }
 
 template <bool kRelu>
-void run_sums(int64_t count, const float* x, const float* dy, const Channel& channel,
-              double& sum_g, double& sum_gx) {
+void run_sums(int64_t count, const float* x, const float* dy, const Channel& channel, double& sum_g,
+              double& sum_gx) {
   sum_run(count, sum_g, sum_gx, [&](auto v, int64_t i, auto& s, auto& q) {
     using V = decltype(v);
     const V d = load<V>(x + i) - channel.center;
@@ -191,8 +190,7 @@ template <bool kRelu>
 void run_forward(int64_t count, const float* x, const Channel& channel, float* y) {
   for_columns(count, [&](auto v, int64_t i) {
     using V = decltype(v);
-    store(y + i,
-          cut<kRelu>((load<V>(x + i) - channel.center) * channel.scale + channel.shift));
+    store(y + i, cut<kRelu>((load<V>(x + i) - channel.center) * channel.scale + channel.shift));
   });
 }
 

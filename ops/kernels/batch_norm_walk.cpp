@@ -24,8 +24,7 @@ int64_t grain_for(int64_t elements_per_item) {
 
 }  // namespace
 
-Constants::Constants(int64_t columns)
-    : memory_(static_cast<size_t>(columns) * 6 * sizeof(float)) {
+Constants::Constants(int64_t columns) : memory_(static_cast<size_t>(columns) * 6 * sizeof(float)) {
   float* p = memory_.as<float>();
   arrays_ = {p, p + columns, p + 2 * columns, p + 3 * columns, p + 4 * columns, p + 5 * columns};
 }
@@ -37,8 +36,8 @@ Channel Constants::at(int64_t c) const {
 
 void Constants::expand(int64_t channels, int64_t inner, int64_t columns) const {
   if (columns == channels) return;
-  for (float* array : {arrays_.center, arrays_.scale, arrays_.shift, arrays_.from_g,
-                       arrays_.from_x, arrays_.constant}) {
+  for (float* array : {arrays_.center, arrays_.scale, arrays_.shift, arrays_.from_g, arrays_.from_x,
+                       arrays_.constant}) {
     if (inner == 1) {
       for (int64_t j = channels; j < columns; ++j) array[j] = array[j - channels];
     } else {  // from the end, where it overwrites nothing that is still to be read
@@ -119,8 +118,9 @@ void Walk::map_columns(Pass::ColumnMap mapping) const {
     // Backwards: what the sums read last is still in the cache.
     for (int64_t task = end - 1; task >= begin; --task) {
       const int64_t row = task / tiles_ * kRowBlock, column = task % tiles_ * tile_;
-      mapping(Matrix{std::min(kRowBlock, rows_ - row), columns_, std::min(tile_, columns_ - column)},
-              row * columns_ + column, column);
+      mapping(
+          Matrix{std::min(kRowBlock, rows_ - row), columns_, std::min(tile_, columns_ - column)},
+          row * columns_ + column, column);
     }
   });
   if (rest_ > 0) mapping(Matrix{1, columns_, rest_}, rows_ * columns_, 0);
@@ -175,8 +175,7 @@ void Walk::run_planes(bool sum, bool map, Pass::RunSums sums, Pass::Finish finis
     for (int64_t c = begin; c < end; ++c) mapping(length(unit), offset(unit, c), c);
   };
 
-  const int64_t channel_bytes =
-      layout_.count() * arrays_ * static_cast<int64_t>(sizeof(float));
+  const int64_t channel_bytes = layout_.count() * arrays_ * static_cast<int64_t>(sizeof(float));
   const int64_t group = std::clamp<int64_t>(kCacheBytes / std::max<int64_t>(1, channel_bytes), 1,
                                             std::max<int64_t>(1, channels / 16));
   if (sum && map && channels / group >= 4 * num_threads()) {

@@ -32,10 +32,10 @@ class Constants {
 /// What a pass over a tensor does, piece by piece. `offset` is the piece's first element.
 struct Pass {
   /// Sums two quantities over columns from `column` on, or over a run of one channel.
-  using ColumnSums = FunctionRef<void(const Matrix&, int64_t offset, int64_t column, double*,
-                                      double*)>;
-  using RunSums = FunctionRef<void(int64_t count, int64_t offset, int64_t channel, double&,
-                                   double&)>;
+  using ColumnSums =
+      FunctionRef<void(const Matrix&, int64_t offset, int64_t column, double*, double*)>;
+  using RunSums =
+      FunctionRef<void(int64_t count, int64_t offset, int64_t channel, double&, double&)>;
   /// Turns the sums of channels [begin, end) into constants.
   using Finish = FunctionRef<void(int64_t begin, int64_t end, const double*, const double*)>;
   /// Writes results.
