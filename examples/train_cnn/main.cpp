@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Trains a small convolutional net with batch normalization on Fashion-MNIST: 6 epochs to a test
+// accuracy of about 0.93.
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <iostream>
+
+#include "training.h"
+
+int main(int argc, char** argv) {
+  train_cnn::Settings settings;
+  CLI::App app("Trains a small convolutional net with batch normalization on Fashion-MNIST.");
+  app.option_defaults()->always_capture_default();
+  app.add_option("--epochs", settings.epochs, "Passes over the training images")
+      ->check(CLI::Range(int64_t{1}, int64_t{100000}));
+  app.add_option("--batch-size", settings.batch_size, "Images per training step")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 30));
+  app.add_option("--lr", settings.lr, "Highest learning rate of the one-cycle schedule")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--momentum", settings.momentum, "SGD's momentum (Nesterov)")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--weight-decay", settings.weight_decay, "L2 penalty on the parameters")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--seed", settings.seed, "Seed of initial weights, order and augmentation");
+  app.add_option("--threads", settings.threads, "Threads, 0 for one per processor")
+      ->check(CLI::Range(0, 4096));
+  app.add_option("--workers", settings.workers, "Threads that prepare batches ahead")
+      ->check(CLI::Range(int64_t{0}, int64_t{256}));
+  app.add_flag("--flip,!--no-flip", settings.flip, "Mirror training images at random");
+  app.add_option("--data", settings.data,
+                 "Directory with the four idx files, plain or .gz (default: Debian's package)");
+  app.add_option("--out", settings.out,
+                 "Directory for metrics.csv, model.safetensors, report.html");
+  app.add_flag("--timings", settings.timings,
+               "Write seconds and images per second into the results as well");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  try {
+    train_cnn::train(settings);
+  } catch (const std::exception& error) {
+    std::cerr << "train_cnn: " << error.what() << "\n";
+    return 1;
+  }
+}
