@@ -45,9 +45,22 @@ Tensor add_relu(const Tensor& a, const Tensor& b);
 /// u8 tensors of 0 and 1, broadcasting. Not differentiable.
 /// @{
 Tensor eq(const Tensor& a, const Tensor& b);
-Tensor gt(const Tensor& a, const Tensor& b);
+Tensor ne(const Tensor& a, const Tensor& b);
 Tensor lt(const Tensor& a, const Tensor& b);
+Tensor le(const Tensor& a, const Tensor& b);
+Tensor gt(const Tensor& a, const Tensor& b);
+Tensor ge(const Tensor& a, const Tensor& b);
+Tensor eq(const Tensor& a, double b);
+Tensor ne(const Tensor& a, double b);
+Tensor lt(const Tensor& a, double b);
+Tensor le(const Tensor& a, double b);
+Tensor gt(const Tensor& a, double b);
+Tensor ge(const Tensor& a, double b);
 /// @}
+
+/// a where `condition` (u8) is not 0, b elsewhere; all three broadcast. One of a and b may be
+/// undefined: zeros. Elements that are not chosen get gradient 0, whatever they are.
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 
 /// Adds up `x` over the axes along which `shape` was broadcast to x's shape: the adjoint of
 /// broadcasting.
