@@ -69,13 +69,12 @@ void check(const char* op, const Function& f, const std::vector<Tensor>& inputs,
       {
         // Recording stays on: f may itself call grad, as gradgradcheck's does.
         values[i] = above;
-        const Tensor up = f(x);
+        // Read at once: f may hand back its input.
+        const auto u = f(x).to_vector<double>();
         values[i] = below;
-        const Tensor down = f(x);
+        const auto d = f(x).to_vector<double>();
         values[i] = before;
-        const Tensor up_minus_down = empty(up.shape(), DType::f64);
-        const auto u = up.to_vector<double>();
-        const auto d = down.to_vector<double>();
+        const Tensor up_minus_down = empty(y.shape(), DType::f64);
         auto out = up_minus_down.data<double>();
         for (size_t j = 0; j < out.size(); ++j) out[j] = u[j] - d[j];
         difference = dot(up_minus_down, cotangent);
