@@ -32,6 +32,8 @@
 #include "ops/window.h"
 
 #include "nn/activations.h"
+#include "nn/anomaly.h"
+#include "nn/batch_norm.h"
 #include "nn/containers.h"
 #include "nn/conv.h"
 #include "nn/dropout.h"
