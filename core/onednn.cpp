@@ -26,6 +26,10 @@ const dnnl::stream& stream() {
   return instance;
 }
 
+thread_local bool one_thread = false;
+
+int primitive_threads() { return one_thread ? 1 : num_threads(); }
+
 constexpr Tag kRowMajor[] = {Tag::a, Tag::a, Tag::ab, Tag::abc, Tag::abcd, Tag::abcde, Tag::abcdef};
 
 // The primitives that were used last, most recent first.
@@ -85,6 +89,9 @@ PrimitiveCache& primitive_cache() {
 
 }  // namespace
 
+OneThread::OneThread() : before_(one_thread) { one_thread = true; }
+OneThread::~OneThread() { one_thread = before_; }
+
 const dnnl::engine& engine() {
   static const dnnl::engine& instance = *new dnnl::engine(dnnl::engine::kind::cpu, 0);
   return instance;
@@ -124,7 +131,7 @@ const dnnl::memory::desc& Primitive::layout(int arg) const {
 }
 
 void Primitive::execute(std::initializer_list<std::pair<int, const void*>> args) const {
-  const OpenMPThreads threads;
+  const OpenMPThreads threads(primitive_threads());
   const memory::Scratch scratch(scratchpad_.get_size());
   std::unordered_map<int, dnnl::memory> memories;
   memories.reserve(args.size() + 1);
@@ -140,7 +147,7 @@ void Primitive::execute(std::initializer_list<std::pair<int, const void*>> args)
 }
 
 Key::Key(const char* op) : op_(op), hash_(reinterpret_cast<uintptr_t>(op)) {
-  add(int64_t{num_threads()});
+  add(int64_t{primitive_threads()});
 }
 
 Key& Key::add(int64_t value) {
@@ -172,7 +179,7 @@ bool Key::operator==(const Key& other) const {
 
 std::shared_ptr<const Primitive> cached(const Key& key, FunctionRef<Primitive()> create) {
   if (auto found = primitive_cache().find(key)) return found;
-  const OpenMPThreads threads;  // implementations are chosen for a number of threads
+  const OpenMPThreads threads(primitive_threads());  // implementations are chosen for a number of threads
   auto primitive = std::make_shared<const Primitive>(create());
   if (log_enabled(LogLevel::debug)) {
     log(LogLevel::debug, std::string(key.op()) + ": created " + primitive->implementation());
@@ -183,7 +190,7 @@ std::shared_ptr<const Primitive> cached(const Key& key, FunctionRef<Primitive()>
 
 void reorder(const dnnl::memory::desc& from, const void* source, const dnnl::memory::desc& to,
              void* target) {
-  const OpenMPThreads threads;
+  const OpenMPThreads threads(primitive_threads());
   dnnl::memory source_memory(from, engine(), const_cast<void*>(source));
   dnnl::memory target_memory(to, engine(), target);
   dnnl::reorder(source_memory, target_memory).execute(stream(), source_memory, target_memory);

@@ -27,6 +27,19 @@ const dnnl::primitive_attr& attributes();
 dnnl::memory::desc describe(const Tensor& x);
 dnnl::memory::desc describe(const Shape& shape, Order order = Order::row_major);
 
+/// While it lives, this thread creates and runs primitives for one thread instead of num_threads():
+/// for use in parallel loops of our own.
+class OneThread {
+ public:
+  OneThread();
+  ~OneThread();
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  bool before_;
+};
+
 /// A created primitive, the layouts of its arguments, and the name of its implementation.
 class Primitive {
  public:

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // oneDNN's direct convolution. Activations are channels-last; the primitive chooses the layout of
 // the weights, which are packed into (or unpacked from) scratch memory at every call.
+#include <algorithm>
+
 #include "../../core/memory.h"
 #include "../../core/onednn.h"
+#include "../../core/parallel.h"
+#include "../backend.h"
 #include "conv.h"
 
 namespace tern::kernels {
@@ -118,6 +122,27 @@ class PackedWeights {
   tern::memory::Scratch scratch_;
 };
 
+void backward_weights(const ConvShape& shape, const float* x, const float* dy, float* dw,
+                      float* db) {
+  onednn::guarded("conv2d backward", [&] {
+    const bool with_bias = db != nullptr;
+    const auto primitive = onednn::cached(key_of("conv2d_backward_weights", shape, with_bias), [&] {
+      const auto pd = Descriptors(shape).backward_weights(with_bias);
+      return Primitive::make<dnnl::convolution_backward_weights>(
+          pd, {{DNNL_ARG_SRC, pd.src_desc()},
+               {DNNL_ARG_DIFF_DST, pd.diff_dst_desc()},
+               {DNNL_ARG_DIFF_WEIGHTS, pd.diff_weights_desc()},
+               {DNNL_ARG_DIFF_BIAS, pd.diff_bias_desc()}});
+    });
+    const PackedWeights weights(shape, primitive->layout(DNNL_ARG_DIFF_WEIGHTS));
+    primitive->execute({{DNNL_ARG_SRC, x},
+                        {DNNL_ARG_DIFF_DST, dy},
+                        {DNNL_ARG_DIFF_WEIGHTS, weights.target(dw)},
+                        {DNNL_ARG_DIFF_BIAS, db}});
+    weights.unpack("conv2d_backward_weights weights", dw);
+  });
+}
+
 }  // namespace
 
 void conv_forward_onednn(const ConvShape& shape, const float* x, const float* w, const float* bias,
@@ -156,23 +181,30 @@ void conv_backward_data_onednn(const ConvShape& shape, const float* dy, const fl
 
 void conv_backward_weights_onednn(const ConvShape& shape, const float* x, const float* dy,
                                   float* dw, float* db) {
-  onednn::guarded("conv2d backward", [&] {
-    const bool with_bias = db != nullptr;
-    const auto primitive = onednn::cached(key_of("conv2d_backward_weights", shape, with_bias), [&] {
-      const auto pd = Descriptors(shape).backward_weights(with_bias);
-      return Primitive::make<dnnl::convolution_backward_weights>(
-          pd, {{DNNL_ARG_SRC, pd.src_desc()},
-               {DNNL_ARG_DIFF_DST, pd.diff_dst_desc()},
-               {DNNL_ARG_DIFF_WEIGHTS, pd.diff_weights_desc()},
-               {DNNL_ARG_DIFF_BIAS, pd.diff_bias_desc()}});
-    });
-    const PackedWeights weights(shape, primitive->layout(DNNL_ARG_DIFF_WEIGHTS));
-    primitive->execute({{DNNL_ARG_SRC, x},
-                        {DNNL_ARG_DIFF_DST, dy},
-                        {DNNL_ARG_DIFF_WEIGHTS, weights.target(dw)},
-                        {DNNL_ARG_DIFF_BIAS, db}});
-    weights.unpack("conv2d_backward_weights weights", dw);
+  if (!deterministic()) return backward_weights(shape, x, dy, dw, db);
+  // oneDNN adds up parts that depend on the number of threads. These parts do not.
+  const int64_t parts = std::min<int64_t>(8, shape.n);
+  const int64_t weights = shape.k * shape.c / shape.groups * shape.r * shape.s;
+  const int64_t size = weights + (db ? shape.k : 0);
+  const tern::memory::Scratch scratch(sizeof(float) * static_cast<size_t>(parts * size));
+  float* sums = scratch.as<float>();
+  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+    const onednn::OneThread one;
+    for (int64_t part = begin; part < end; ++part) {
+      const int64_t first = shape.n * part / parts;
+      ConvShape images = shape;
+      images.n = shape.n * (part + 1) / parts - first;
+      float* target = sums + part * size;
+      backward_weights(images, x + first * shape.c * shape.h * shape.w,
+                       dy + first * shape.k * shape.out_h * shape.out_w, target,
+                       db ? target + weights : nullptr);
+    }
   });
+  for (int64_t part = 1; part < parts; ++part) {
+    for (int64_t i = 0; i < size; ++i) sums[i] += sums[part * size + i];
+  }
+  std::copy_n(sums, weights, dw);
+  if (db) std::copy_n(sums + weights, shape.k, db);
 }
 
 }  // namespace tern::kernels
