@@ -4,7 +4,6 @@
 #include <tern/tern.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -14,6 +13,7 @@
 #include "model.h"
 #include "progress.h"
 #include "report.h"
+#include "text.h"
 
 namespace train_cnn {
 
@@ -48,18 +48,6 @@ struct TestResult {
   std::vector<std::vector<int64_t>> confusion;  // [actual][predicted]
   std::vector<Mistake> mistakes;                // the surest first
 };
-
-std::string fixed(double value, int digits) {
-  char text[64];
-  const auto end =
-      std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, digits).ptr;
-  return std::string(text, end);
-}
-
-std::string shortest(double value) {
-  char text[64];
-  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
-}
 
 data::FashionMNIST open(const Settings& settings, bool train) {
   std::vector<data::Transform> transforms;
@@ -249,9 +237,9 @@ void train(const Settings& settings) {
       "A convolutional net with batch normalization, trained with Tern " + std::string(kVersion);
   report.settings = {{"epochs", std::to_string(settings.epochs)},
                      {"batch size", std::to_string(settings.batch_size)},
-                     {"highest learning rate", shortest(settings.lr)},
-                     {"momentum", shortest(settings.momentum)},
-                     {"weight decay", shortest(settings.weight_decay)},
+                     {"highest learning rate", general(settings.lr)},
+                     {"momentum", general(settings.momentum)},
+                     {"weight decay", general(settings.weight_decay)},
                      {"random flips", settings.flip ? "yes" : "no"},
                      {"seed", std::to_string(settings.seed)},
                      {"threads", std::to_string(num_threads())}};
