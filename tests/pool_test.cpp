@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <tern/core/autograd.h>
+#include <tern/core/counters.h>
+#include <tern/core/error.h>
+#include <tern/core/gradcheck.h>
+#include <tern/core/random.h>
+#include <tern/core/threads.h>
+#include <tern/ops/arithmetic.h>
+#include <tern/ops/movement.h>
+#include <tern/ops/pool.h>
+#include <tern/ops/reduce.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+
+using namespace tern;
+using tern::testing::gradcheck;
+using tern::testing::gradgradcheck;
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// (i * factor) mod modulus - offset
+Tensor pattern(const Shape& shape, int64_t factor, int64_t modulus, int64_t offset) {
+  std::vector<double> values(static_cast<size_t>(shape.numel()));
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<double>(static_cast<int64_t>(i) * factor % modulus - offset);
+  }
+  return tensor(values, shape);
+}
+
+double checksum(const Tensor& x) {
+  return sum(reshape(x.to(DType::f64), {-1}) * pattern({x.numel()}, 3, 17, 8)).item<double>();
+}
+
+// Values that lie so far apart that a step of the central difference changes no maximum.
+Tensor distinct(const Shape& shape) {
+  const int64_t n = shape.numel();
+  std::vector<double> values(static_cast<size_t>(n));
+  for (int64_t i = 0; i < n; ++i) values[static_cast<size_t>(i)] = static_cast<double>(i) * 0.01;
+  for (int64_t i = n - 1; i > 0; --i) {
+    std::swap(values[static_cast<size_t>(i)],
+              values[static_cast<size_t>(default_generator().integer(i + 1))]);
+  }
+  return tensor(values, shape).set_requires_grad();
+}
+
+using Op = std::function<Tensor(const Tensor&)>;
+
+struct Results {
+  Tensor y, dx;
+};
+
+Results run(const Op& op, const Tensor& input, const Tensor& dy) {
+  const Tensor x = input.detach().set_requires_grad();
+  const Tensor y = op(x);
+  y.backward(dy);
+  return {y, x.grad()};
+}
+
+// Both dtypes in both memory orders, against sums from PyTorch 1.13.
+void expect_known(const Op& op, const Shape& x, const Shape& y, double sum_y, double sum_dx) {
+  for (const DType dtype : {DType::f64, DType::f32}) {
+    for (const Order order : {Order::row_major, Order::channels_last}) {
+      const Tensor input = to_order(pattern(x, 7, 11, 5).to(dtype), order);
+      for (const Order dy_order : {Order::row_major, Order::channels_last}) {
+        const Results r = run(op, input, to_order(pattern(y, 3, 17, 8).to(dtype), dy_order));
+        const double tolerance = dtype == DType::f64 ? 1e-12 : 2e-4;
+        EXPECT_EQ(r.y.shape(), y);
+        EXPECT_EQ(r.y.order(), order);
+        EXPECT_NEAR(checksum(r.y), sum_y, tolerance);
+        EXPECT_NEAR(checksum(r.dx), sum_dx, tolerance);
+      }
+    }
+  }
+}
+
+std::string message_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+const std::vector<Op> kMaxima = {
+    [](const Tensor& x) { return max_pool2d(x, 2); },
+    [](const Tensor& x) {
+      return max_pool2d(x, {3, 2}, {.stride = {{1, 2}}, .padding = {1, 0}});
+    },
+    [](const Tensor& x) {
+      return max_pool2d(x, 3, {.stride = 2, .padding = 1, .ceil_mode = true});
+    },
+    [](const Tensor& x) { return max_pool2d(x, 2, {.stride = 1, .padding = 1, .dilation = 2}); },
+    [](const Tensor& x) {
+      return max_pool2d(x, {2, 3}, {.padding = {0, 1}, .data_format = DataFormat::NHWC});
+    },
+};
+
+const std::vector<Op> kAverages = {
+    [](const Tensor& x) { return avg_pool2d(x, 2); },
+    [](const Tensor& x) {
+      return avg_pool2d(x, {3, 2}, {.stride = {{1, 2}}, .padding = {1, 0}});
+    },
+    [](const Tensor& x) {
+      return avg_pool2d(x, 3, {.stride = 2, .padding = 1, .ceil_mode = true});
+    },
+    [](const Tensor& x) {
+      return avg_pool2d(x, 3, {.stride = 2, .padding = 1, .count_include_pad = false});
+    },
+    [](const Tensor& x) {
+      return avg_pool2d(x, {2, 3}, {.padding = {0, 1}, .data_format = DataFormat::NHWC});
+    },
+    [](const Tensor& x) { return adaptive_avg_pool2d(x, 1); },
+    [](const Tensor& x) {
+      return adaptive_avg_pool2d(x, {3, 2});
+    },
+    [](const Tensor& x) {
+      return adaptive_avg_pool2d(x, {7, 3}, DataFormat::NHWC);
+    },
+};
+
+}  // namespace
+
+TEST(Pool, MaximumAgreesWithPyTorch) {
+  struct Known {
+    int64_t h, w;
+    Size2d kernel, stride, padding, dilation;
+    bool ceil_mode;
+    Shape y;
+    double sum_y, sum_dx;
+  };
+  const Known cases[] = {
+      {6, 6, {2, 2}, {2, 2}, {0, 0}, {1, 1}, false, {2, 3, 3, 3}, -22, -29},
+      {7, 6, {3, 2}, {2, 1}, {1, 1}, {1, 1}, false, {2, 3, 4, 7}, -116, 611},
+      {7, 8, {3, 3}, {2, 2}, {1, 1}, {1, 1}, true, {2, 3, 4, 5}, 44, -265},
+      {9, 8, {2, 3}, {3, 2}, {1, 0}, {2, 2}, true, {2, 3, 4, 3}, -36, 182},
+  };
+  for (const Known& known : cases) {
+    const MaxPool2dParams params{.stride = known.stride,
+                                 .padding = known.padding,
+                                 .dilation = known.dilation,
+                                 .ceil_mode = known.ceil_mode};
+    expect_known([&](const Tensor& x) { return max_pool2d(x, known.kernel, params); },
+                 {2, 3, known.h, known.w}, known.y, known.sum_y, known.sum_dx);
+  }
+}
+
+TEST(Pool, AverageAgreesWithPyTorch) {
+  struct Known {
+    int64_t h, w;
+    Size2d kernel, stride, padding;
+    bool ceil_mode, count_include_pad;
+    Shape y;
+    double sum_y, sum_dx;
+  };
+  const Known cases[] = {
+      {6, 6, {2, 2}, {2, 2}, {0, 0}, false, true, {2, 3, 3, 3}, -16.0, 27.5},
+      {7, 6, {3, 2}, {2, 1}, {1, 1}, false, true, {2, 3, 4, 7}, 28.5, 92.83333333333337},
+      {7,
+       6,
+       {3, 2},
+       {2, 1},
+       {1, 1},
+       false,
+       false,
+       {2, 3, 4, 7},
+       22.416666666666657,
+       148.08333333333334},
+      {7,
+       8,
+       {3, 3},
+       {2, 2},
+       {1, 1},
+       true,
+       true,
+       {2, 3, 4, 5},
+       12.111111111111123,
+       -164.33333333333331},
+      {6,
+       7,
+       {3, 2},
+       {2, 2},
+       {1, 1},
+       true,
+       false,
+       {2, 3, 4, 4},
+       -128.83333333333331,
+       49.33333333333336},
+      {6,
+       6,
+       {3, 3},
+       {2, 2},
+       {1, 1},
+       true,
+       true,
+       {2, 3, 4, 4},
+       40.33333333333333,
+       -13.166666666666657},
+  };
+  for (const Known& known : cases) {
+    const AvgPool2dParams params{.stride = known.stride,
+                                 .padding = known.padding,
+                                 .ceil_mode = known.ceil_mode,
+                                 .count_include_pad = known.count_include_pad};
+    expect_known([&](const Tensor& x) { return avg_pool2d(x, known.kernel, params); },
+                 {2, 3, known.h, known.w}, known.y, known.sum_y, known.sum_dx);
+  }
+}
+
+TEST(Pool, AdaptiveAverageAgreesWithPyTorch) {
+  struct Known {
+    int64_t h, w;
+    Size2d output;
+    double sum_y, sum_dx;
+  };
+  const Known cases[] = {
+      {6, 6, {1, 1}, 1.5555555555555556, 4.75},
+      {6, 4, {3, 2}, 18.5, 23.25},
+      {7, 5, {3, 2}, -1.8888888888888928, -31.1111111111111},
+      {3, 4, {5, 7}, -53.0, 396.75},
+  };
+  for (const Known& known : cases) {
+    expect_known([&](const Tensor& x) { return adaptive_avg_pool2d(x, known.output); },
+                 {2, 3, known.h, known.w}, {2, 3, known.output.h, known.output.w}, known.sum_y,
+                 known.sum_dx);
+  }
+}
+
+TEST(Pool, GradientIsRight) {
+  manual_seed(1);
+  for (const auto& ops : {kMaxima, kAverages}) {
+    for (const Op& op : ops) {
+      const auto f = [&](const std::vector<Tensor>& in) { return op(in[0]); };
+      EXPECT_TRUE(gradcheck(f, {distinct({2, 4, 5, 6})}));
+    }
+  }
+}
+
+TEST(Pool, GradientOfTheGradientIsRight) {
+  manual_seed(2);
+  for (const auto& ops : {kMaxima, kAverages}) {
+    for (const Op& op : ops) {
+      // The cube makes the second derivative depend on x as well.
+      const auto f = [&](const std::vector<Tensor>& in) {
+        const Tensor y = op(in[0]);
+        return y * y * y;
+      };
+      EXPECT_TRUE(gradgradcheck(f, {distinct({1, 4, 5, 6})}));
+    }
+  }
+}
+
+namespace {
+class MutantMax final : public Node {
+ public:
+  MutantMax(const Tensor& x, bool wrong) : x_(this, x), wrong_(wrong) {}
+  const char* name() const override { return "mutant max_pool2d"; }
+  Gradients backward(const Tensor& dy) override {
+    // The gradient of the smallest value, say, or of a mean.
+    const GradMode record(true);
+    const auto op = [&](const Tensor& x) { return wrong_ ? -max_pool2d(-x, 2) : max_pool2d(x, 2); };
+    return {run(op, x_.get(), dy).dx};
+  }
+
+ private:
+  Saved x_;
+  bool wrong_;
+};
+
+class MutantAverage final : public Node {
+ public:
+  MutantAverage(const Tensor& x, bool count_include_pad) : x_(this, x), count_(count_include_pad) {}
+  const char* name() const override { return "mutant avg_pool2d"; }
+  Gradients backward(const Tensor& dy) override {
+    const GradMode record(true);
+    const AvgPool2dParams params{.stride = 1, .padding = 1, .count_include_pad = count_};
+    return {run([&](const Tensor& x) { return avg_pool2d(x, 3, params); }, x_.get(), dy).dx};
+  }
+
+ private:
+  Saved x_;
+  bool count_;
+};
+}  // namespace
+
+TEST(Pool, WrongBackwardIsRejected) {
+  manual_seed(3);
+  const auto check_max = [](bool wrong) {
+    const auto f = [&](const std::vector<Tensor>& in) {
+      return record<MutantMax>(max_pool2d(in[0].detach(), 2), {in[0]}, in[0], wrong);
+    };
+    return gradcheck(f, {distinct({2, 2, 4, 4})});
+  };
+  EXPECT_TRUE(check_max(false));
+  EXPECT_THROW(check_max(true), Error);
+  const auto check_average = [](bool wrong) {
+    const auto f = [&](const std::vector<Tensor>& in) {
+      return record<MutantAverage>(avg_pool2d(in[0].detach(), 3, {.stride = 1, .padding = 1}),
+                                   {in[0]}, in[0], !wrong);
+    };
+    return gradcheck(f, {distinct({2, 2, 4, 4})});
+  };
+  EXPECT_TRUE(check_average(false));
+  EXPECT_THROW(check_average(true), Error);
+}
+
+TEST(Pool, OrdersAndDtypesAgree) {
+  manual_seed(4);
+  for (const int64_t channels : {2, 3, 17, 24, 64, 65, 130}) {
+    const Tensor x = distinct({2, channels, 9, 7}).detach();
+    for (const auto& ops : {kMaxima, kAverages}) {
+      for (const Op& op : ops) {
+        Shape shape;
+        {
+          const NoGrad guard;
+          shape = op(x).shape();
+        }
+        const Tensor dy = randn(shape, DType::f64);
+        const Results exact = run(op, x, dy);
+        const Results fast = run(op, to_order(x, Order::channels_last).to(DType::f32),
+                                 to_order(dy, Order::channels_last).to(DType::f32));
+        const auto expect_near = [](const Tensor& a, const Tensor& b) {
+          const auto left = a.to(DType::f64).to_vector<double>();
+          const auto right = b.to_vector<double>();
+          double worst = 0;
+          for (size_t i = 0; i < left.size(); ++i) {
+            worst = std::max(worst, std::fabs(left[i] - right[i]) / (1 + std::fabs(right[i])));
+          }
+          EXPECT_LT(worst, 2e-6);
+        };
+        expect_near(fast.y, exact.y);
+        expect_near(fast.dx, exact.dx);
+      }
+    }
+  }
+}
+
+TEST(Pool, FirstOfEqualMaximaGetsTheGradient) {
+  for (const Order order : {Order::row_major, Order::channels_last}) {
+    const Tensor x = to_order(ones({1, 2, 2, 4}), order);
+    const Results r = run([](const Tensor& v) { return max_pool2d(v, 2); }, x,
+                          tensor(std::vector<float>{1, 2, 3, 4}, {1, 2, 1, 2}));
+    EXPECT_EQ(r.dx.to_vector<float>(),
+              (std::vector<float>{1, 0, 2, 0, 0, 0, 0, 0, 3, 0, 4, 0, 0, 0, 0, 0}));
+  }
+}
+
+TEST(Pool, NanAndInfinityPassThrough) {
+  const double nan = std::nan("");
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const double other : {0.0, kInfinity}) {
+      const Tensor x = tensor(std::vector<double>{other, nan, other, other, -kInfinity, -kInfinity,
+                                                  -kInfinity, -kInfinity},
+                              {1, 2, 2, 2})
+                           .to(dtype);
+      const Results r = run([](const Tensor& v) { return max_pool2d(v, 2); }, x,
+                            tensor(std::vector<double>{2, 3}, {1, 2, 1, 1}).to(dtype));
+      const auto y = r.y.to(DType::f64).to_vector<double>();
+      EXPECT_TRUE(std::isnan(y[0]));
+      EXPECT_EQ(y[1], -kInfinity);
+      EXPECT_EQ(r.dx.to(DType::f64).to_vector<double>(),
+                (std::vector<double>{0, 2, 0, 0, 3, 0, 0, 0}));
+    }
+  }
+}
+
+TEST(Pool, WindowWithoutPixelsIsMinusInfinityWithoutGradient) {
+  const Tensor x = ones({1, 1, 1, 1}, DType::f64);
+  const Results r = run(
+      [](const Tensor& v) { return max_pool2d(v, 2, {.stride = 1, .padding = 1, .dilation = 2}); },
+      x, ones({1, 1, 1, 1}, DType::f64));
+  EXPECT_EQ(r.y.item<double>(), -kInfinity);
+  EXPECT_EQ(r.dx.item<double>(), 0);
+}
+
+TEST(Pool, LargeWindows) {
+  // More places than a byte can name.
+  manual_seed(5);
+  const Tensor x = distinct({2, 3, 20, 18});
+  const auto f = [](const std::vector<Tensor>& in) {
+    return max_pool2d(in[0], {17, 18}, {.stride = 1});
+  };
+  EXPECT_EQ(max(x, {2, 3}).to_vector<double>(), max_pool2d(x, {20, 18}).to_vector<double>());
+  EXPECT_TRUE(gradcheck(f, {x}));
+}
+
+TEST(Pool, KeepsTheOrderAndNeedsNoReorder) {
+  const Tensor x = to_order(randn({2, 8, 6, 6}), Order::channels_last);
+  const Tensor dy = to_order(randn({2, 8, 3, 3}), Order::channels_last);
+  reset_counters();
+  for (const Op& op : {kMaxima[0], kAverages[0]}) {
+    const Results r = run(op, x, dy);
+    EXPECT_EQ(r.y.order(), Order::channels_last);
+    EXPECT_EQ(r.dx.order(), Order::channels_last);
+  }
+  const Tensor nhwc = randn({2, 6, 6, 8});
+  run(kMaxima[4], nhwc, randn({2, 3, 2, 8}));
+  EXPECT_EQ(counters().reorders, 0);
+}
+
+TEST(Pool, SameForEveryNumberOfThreads) {
+  manual_seed(6);
+  const int before = num_threads();
+  const Tensor x = to_order(randn({5, 70, 13, 11}), Order::channels_last);
+  for (const auto& ops : {kMaxima, kAverages}) {
+    for (const Op& op : ops) {
+      set_num_threads(1);
+      Shape shape;
+      {
+        const NoGrad guard;
+        shape = op(x).shape();
+      }
+      const Tensor dy = randn(shape);
+      const Results one = run(op, x, dy);
+      set_num_threads(3);
+      const Results three = run(op, x, dy);
+      EXPECT_EQ(one.y.to_vector<float>(), three.y.to_vector<float>());
+      EXPECT_EQ(one.dx.to_vector<float>(), three.dx.to_vector<float>());
+    }
+  }
+  set_num_threads(before);
+}
+
+TEST(Pool, EmptyBatch) {
+  for (const auto& ops : {kMaxima, kAverages}) {
+    for (const Op& op : ops) {
+      const Tensor x = zeros({0, 4, 5, 6}).set_requires_grad();
+      const Tensor y = op(x);
+      EXPECT_EQ(y.numel(), 0);
+      y.backward(zeros_like(y));
+      EXPECT_EQ(x.grad().shape(), x.shape());
+    }
+  }
+}
+
+TEST(Pool, ErrorsSayWhatIsWrong) {
+  const Tensor x = zeros({2, 3, 8, 8});
+  const auto expect = [](const char* part, const std::function<void()>& f) {
+    const std::string message = message_of(f);
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+    EXPECT_EQ(message.find('['), 0u) << message;
+  };
+  expect("x has 3 axes, 4 expected", [&] { max_pool2d(zeros({3, 8, 8}), 2); });
+  expect("x is undefined", [&] { avg_pool2d({}, 2); });
+  expect("f32 or f64 expected", [&] { max_pool2d(zeros({1, 1, 4, 4}, DType::u8), 2); });
+  expect("kernel is {0,2}", [&] { max_pool2d(x, {0, 2}); });
+  expect("stride is {0,0}", [&] { avg_pool2d(x, 2, {.stride = 0}); });
+  expect("dilation is {1,-1}", [&] { max_pool2d(x, 2, {.dilation = {1, -1}}); });
+  expect("at most half of the kernel", [&] { max_pool2d(x, 2, {.padding = 2}); });
+  expect("padding is {-1,-1}", [&] { avg_pool2d(x, 2, {.padding = -1}); });
+  expect("kernel covers 9 pixels along H", [&] { avg_pool2d(x, {9, 1}); });
+  expect("kernel covers 11 pixels along W", [&] { max_pool2d(x, {1, 3}, {.dilation = 5}); });
+  expect("below 2^31", [&] { max_pool2d(x, int64_t{1} << 40); });
+  expect("output_size is {0,0}", [&] { adaptive_avg_pool2d(x, 0); });
+  expect("no pixels", [&] { adaptive_avg_pool2d(zeros({1, 1, 0, 2}), 1); });
+}
