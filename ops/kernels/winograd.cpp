@@ -74,15 +74,17 @@ struct Outside {
   memory::Scratch zeros, lost;
 };
 
-size_t float_bytes(int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); }
-
-/// V for tiles [first, first + count): v[xi][tile - first][in]
+/// V of tiles [first, first + count), as tiles [to, to + count) of v.
 void transform_inputs(const Kernels& kernels, const Convolution& conv, const float* zeros,
-                      int64_t first, int64_t count, float* v, int64_t row, int64_t xi_stride) {
+                      int64_t first, int64_t count, float* v, const TransformedTiles& layout,
+                      int64_t to) {
   conv.tiles.for_each<kPatch>(first, count, conv.x, conv.pad_h, conv.pad_w, zeros,
                               [&](const float** patch, const float** next, int64_t i) {
-                                kernels.transform_input(patch, next, conv.in, v + i * row,
-                                                        xi_stride);
+                                for_chunks(conv.in, [&](int64_t in, int64_t ins) {
+                                  kernels.transform_input(patch, next, in, ins,
+                                                          v + layout.offset(in, 0, to + i),
+                                                          layout.xi_stride);
+                                });
                               });
 }
 
@@ -109,45 +111,45 @@ void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int thre
   };
   const int64_t u_panel = kPoints * padded(conv.in * kPanel);  // u[panel][xi][in][width]
   const auto u_xi = [&](int64_t panel) { return padded(conv.in * panel_width(panel)); };
-  const int64_t v_row = padded_row(conv.in, kernels.lanes);
-  const int64_t v_xi = padded(block * v_row), m_xi = padded(block * panel_width(0));
-  const int64_t own_floats = kPoints * (v_xi + m_xi);
+  const TransformedTiles v_layout(block, conv.in, kernels.lanes);
+  const int64_t m_xi = padded(block * panel_width(0));
+  const int64_t own_floats = v_layout.floats + kPoints * m_xi;
 
   const memory::Scratch u_memory(float_bytes(panels * u_panel));
   const memory::Scratch own_memory(float_bytes(threads * own_floats));
   const Outside outside(conv);
   float* u = u_memory.as<float>();
 
-  const int64_t chunks = divide_up(conv.in, kChannelChunk);
+  const int64_t chunks = divide_up(conv.in, kChunk);
   run_tasks(threads, panels * chunks, [&](int, int64_t task) {
-    const int64_t panel = task / chunks, in = task % chunks * kChannelChunk;
+    const int64_t panel = task / chunks, in = task % chunks * kChunk;
     Weights part = conv.weights;
     part.w += panel * kPanel * part.out_stride + in * part.in_stride;
     kernels.transform_weights(
-        part, std::min(kPanel, conv.out - panel * kPanel), std::min(kChannelChunk, conv.in - in),
+        part, std::min(kPanel, conv.out - panel * kPanel), std::min(kChunk, conv.in - in),
         u + panel * u_panel + in * panel_width(panel), panel_width(panel), u_xi(panel));
   });
 
   run_tasks(threads, divide_up(conv.tiles.count, block), [&](int thread, int64_t task) {
     float* v = own_memory.as<float>() + thread * own_floats;
-    float* m = v + kPoints * v_xi;
+    float* m = v + v_layout.floats;
     const int64_t first = task * block, count = std::min(block, conv.tiles.count - first);
-    transform_inputs(kernels, conv, outside.zeros.as<float>(), first, count, v, v_row, v_xi);
+    transform_inputs(kernels, conv, outside.zeros.as<float>(), first, count, v, v_layout, 0);
     for (int64_t panel = 0; panel < panels; ++panel) {
       const int64_t width = panel_width(panel);
       for (int64_t xi = 0; xi < kPoints; ++xi) {
-        for (int64_t in = 0; in < conv.in; in += kChannelChunk) {
-          kernels.multiply({.a = v + xi * v_xi + in,
-                            .a_stride = v_row,
+        for_chunks(conv.in, [&](int64_t in, int64_t ins) {
+          kernels.multiply({.a = v + v_layout.offset(in, xi, 0),
+                            .a_stride = v_layout.row,
                             .b = u + panel * u_panel + xi * u_xi(panel) + in * width,
                             .b_stride = width,
                             .m = m + xi * m_xi,
                             .m_stride = width,
                             .rows = count,
                             .columns = width,
-                            .depth = std::min(kChannelChunk, conv.in - in),
+                            .depth = ins,
                             .add = in > 0});
-        }
+        });
       }
       transform_outputs(kernels, conv, outside.lost.as<float>(), first, count, m, width, m_xi,
                         panel * kPanel, std::min(kPanel, conv.out - panel * kPanel));
@@ -162,12 +164,11 @@ void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int t
   const int64_t width = conv.out >= 2 * threads * 32 ? 32 : 16;
   const int64_t groups = divide_up(conv.out, width);
   const int64_t block = std::min(kMaxTiles, conv.tiles.count);
-  const int64_t v_row = padded_row(conv.in, kernels.lanes);
-  const int64_t v_xi = padded(conv.tiles.count * v_row);
-  const int64_t u_xi = padded(kChannelChunk * width), m_xi = padded(block * width);
+  const TransformedTiles v_layout(conv.tiles.count, conv.in, kernels.lanes);
+  const int64_t u_xi = padded(kChunk * width), m_xi = padded(block * width);
   const int64_t own_floats = kPoints * (u_xi + m_xi);
 
-  const memory::Scratch v_memory(float_bytes(kPoints * v_xi));
+  const memory::Scratch v_memory(float_bytes(v_layout.floats));
   const memory::Scratch own_memory(float_bytes(threads * own_floats));
   const Outside outside(conv);
   float* v = v_memory.as<float>();
@@ -176,8 +177,7 @@ void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int t
   run_tasks(threads, divide_up(conv.tiles.count, kTilesAtOnce), [&](int, int64_t task) {
     const int64_t first = task * kTilesAtOnce;
     transform_inputs(kernels, conv, outside.zeros.as<float>(), first,
-                     std::min(kTilesAtOnce, conv.tiles.count - first), v + first * v_row, v_row,
-                     v_xi);
+                     std::min(kTilesAtOnce, conv.tiles.count - first), v, v_layout, first);
   });
 
   run_tasks(threads, groups * divide_up(conv.tiles.count, block), [&](int thread, int64_t task) {
@@ -186,14 +186,13 @@ void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int t
     const int64_t first_out = task % groups * width, outs = std::min(width, conv.out - first_out);
     const int64_t columns = round_up(outs, kernels.lanes);
     const int64_t first = task / groups * block, count = std::min(block, conv.tiles.count - first);
-    for (int64_t in = 0; in < conv.in; in += kChannelChunk) {
-      const int64_t ins = std::min(kChannelChunk, conv.in - in);
+    for_chunks(conv.in, [&](int64_t in, int64_t ins) {
       Weights part = conv.weights;
       part.w += first_out * part.out_stride + in * part.in_stride;
       kernels.transform_weights(part, outs, ins, u, width, u_xi);
       for (int64_t xi = 0; xi < kPoints; ++xi) {
-        kernels.multiply({.a = v + xi * v_xi + first * v_row + in,
-                          .a_stride = v_row,
+        kernels.multiply({.a = v + v_layout.offset(in, xi, first),
+                          .a_stride = v_layout.row,
                           .b = u + xi * u_xi,
                           .b_stride = width,
                           .m = m + xi * m_xi,
@@ -203,7 +202,7 @@ void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int t
                           .depth = ins,
                           .add = in > 0});
       }
-    }
+    });
     transform_outputs(kernels, conv, outside.lost.as<float>(), first, count, m, width, m_xi,
                       first_out, outs);
   });

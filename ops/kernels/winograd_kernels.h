@@ -50,7 +50,7 @@ inline constexpr int kTile = 4;                    // outputs of a tile, per dim
 inline constexpr int kPatch = 6;                   // inputs of a tile
 inline constexpr int kPoints = kPatch * kPatch;    // xi runs over these
 inline constexpr int kTilePixels = kTile * kTile;  // outputs of a tile
-inline constexpr int64_t kChannelChunk = 64;       // channels summed before rounding into M
+inline constexpr int64_t kChunk = 64;              // channels that are stored and summed together
 
 /// m[rows][columns] (+)= sum over depth of a[row][depth] * b[depth][column]. Strides in floats;
 /// columns of b and m are contiguous, and `columns` is a multiple of the vector's lanes.
@@ -79,12 +79,13 @@ struct Weights {
 struct Kernels {
   int64_t lanes;
 
-  /// v = B^T d B. patch: 36 pixels of x; next: pixels worth prefetching meanwhile.
-  void (*transform_input)(const float* const* patch, const float* const* next, int64_t channels,
-                          float* v, int64_t xi_stride);
-  /// d = A dy A^T. tile: 16 pixels of dy.
-  void (*transform_gradient)(const float* const* tile, const float* const* next, int64_t channels,
-                             float* d, int64_t xi_stride);
+  /// v = B^T d B for channels [first, first + channels). patch: 36 pixels of x; next: pixels worth
+  /// prefetching meanwhile.
+  void (*transform_input)(const float* const* patch, const float* const* next, int64_t first,
+                          int64_t channels, float* v, int64_t xi_stride);
+  /// d = A dy A^T, likewise. tile: 16 pixels of dy.
+  void (*transform_gradient)(const float* const* tile, const float* const* next, int64_t first,
+                             int64_t channels, float* d, int64_t xi_stride);
   /// y = A^T m A + bias, written to channels [first, first + channels) of the 16 pixels.
   void (*transform_output)(const float* m, int64_t xi_stride, const float* bias, int64_t first,
                            int64_t channels, float* const* tile);

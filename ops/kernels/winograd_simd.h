@@ -122,25 +122,27 @@ inline void store_channels(float* p, int64_t left, Vec v, std::false_type) {
   store_first(p, left, v);
 }
 
-void transform_input(const float* const* patch, const float* const* next, int64_t channels,
-                     float* v, int64_t xi_stride) {
+void transform_input(const float* const* patch, const float* const* next, int64_t first,
+                     int64_t channels, float* v, int64_t xi_stride) {
   for_channels(channels, [=](int64_t c, auto whole) {
     both_ways<6, 6>([](const Vec(&d)[6], Vec(&out)[6]) { input_line(d, out); },
                     [=](int i) {
-                      __builtin_prefetch(next[i] + c);
-                      return load_channels(patch[i] + c, channels - c, whole);
+                      // The other pixels belong to tiles to the left or above, too: they are in the
+                      // cache.
+                      if (i / 6 >= 2 && i % 6 >= 2) __builtin_prefetch(next[i] + first + c);
+                      return load_channels(patch[i] + first + c, channels - c, whole);
                     },
                     [=](int xi, Vec value) { store(v + xi * xi_stride + c, value); });
   });
 }
 
-void transform_gradient(const float* const* tile, const float* const* next, int64_t channels,
-                        float* d, int64_t xi_stride) {
+void transform_gradient(const float* const* tile, const float* const* next, int64_t first,
+                        int64_t channels, float* d, int64_t xi_stride) {
   for_channels(channels, [=](int64_t c, auto whole) {
     both_ways<4, 6>([](const Vec(&y)[4], Vec(&out)[6]) { gradient_line(y, out); },
                     [=](int i) {
-                      __builtin_prefetch(next[i] + c);
-                      return load_channels(tile[i] + c, channels - c, whole);
+                      __builtin_prefetch(next[i] + first + c);
+                      return load_channels(tile[i] + first + c, channels - c, whole);
                     },
                     [=](int xi, Vec value) { store(d + xi * xi_stride + c, value); });
   });

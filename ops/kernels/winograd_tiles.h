@@ -26,10 +26,31 @@ inline int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 /// stores of a transform would otherwise often fall into one set of the first-level cache.
 inline int64_t padded(int64_t floats) { return round_up(floats, 16) + 16; }
 
-/// Floats from row to row of a matrix with `columns` columns: as above, for rows read at once.
-inline int64_t padded_row(int64_t columns, int64_t lanes) {
-  const int64_t row = round_up(columns, lanes);
-  return row % 256 == 0 ? row + 16 : row;
+inline size_t float_bytes(int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); }
+
+/// Transformed tiles (V or D) in memory: [chunk of 64 channels][xi][tile][channel], so that what
+/// one matrix product reads is contiguous.
+struct TransformedTiles {
+  int64_t row, xi_stride, chunk_stride, floats;
+
+  TransformedTiles(int64_t tiles, int64_t channels, int64_t lanes)
+      : row(std::min(kChunk, round_up(channels, lanes))),
+        xi_stride(padded(tiles * row)),
+        chunk_stride(kPoints * xi_stride),
+        floats(divide_up(channels, kChunk) * chunk_stride) {}
+
+  /// Where the row of `tile` for point xi starts; `channel` is the first of a chunk.
+  int64_t offset(int64_t channel, int64_t xi, int64_t tile) const {
+    return channel / kChunk * chunk_stride + xi * xi_stride + tile * row;
+  }
+};
+
+/// Calls body(first channel, how many) for each chunk.
+template <class Body>
+void for_chunks(int64_t channels, Body body) {
+  for (int64_t first = 0; first < channels; first += kChunk) {
+    body(first, std::min(kChunk, channels - first));
+  }
 }
 
 /// A batch of channels-last images whose pixels are read (const float) or written (float).
