@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <tern/core/error.h>
+#include <tern/core/random.h>
+#include <tern/core/tensor.h>
+#include <tern/data/images.h>
+#include <tern/data/loader.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace tern;
+using data::DataLoader;
+using data::LoaderOptions;
+
+std::string error_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "(no error)";
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+/// `size` images of 5x6 pixels and 3 channels with a random transform.
+data::ImageDataset images(int64_t size) {
+  data::ImageData d{.channels = 3, .height = 5, .width = 6, .num_classes = 10};
+  Generator random(9);
+  for (int64_t i = 0; i < size * 90; ++i) d.pixels.push_back(static_cast<uint8_t>(random.bits()));
+  for (int64_t i = 0; i < size; ++i) d.labels.push_back(static_cast<uint8_t>(random.integer(10)));
+  return data::ImageDataset(std::move(d),
+                            data::Compose({data::RandomCrop(5, 2), data::RandomHorizontalFlip()}));
+}
+
+/// Everything that `epochs` epochs hand out, one after the other.
+std::vector<float> contents(DataLoader& loader, int epochs = 1) {
+  std::vector<float> all;
+  for (int epoch = 0; epoch < epochs; ++epoch) {
+    for (auto [x, y] : loader) {
+      for (const float value : x.to_vector<float>()) all.push_back(value);
+      for (const int64_t value : y.to_vector<int64_t>()) all.push_back(static_cast<float>(value));
+    }
+  }
+  return all;
+}
+
+data::TensorDataset numbers(int64_t size) {
+  return data::TensorDataset(arange(static_cast<double>(size)).to(DType::f32),
+                             arange(static_cast<double>(size)));
+}
+
+std::vector<int64_t> order_of(DataLoader& loader) {
+  std::vector<int64_t> order;
+  for (const auto& [x, y] : loader) {
+    for (const int64_t value : y.to_vector<int64_t>()) order.push_back(value);
+  }
+  return order;
+}
+
+TEST(DataLoader, CoversTheDataOnceInOrder) {
+  DataLoader loader(numbers(10), {.batch_size = 4});
+  EXPECT_EQ(loader.size(), 3);
+  std::vector<int64_t> sizes;
+  for (auto [x, y] : loader) sizes.push_back(x.size(0));
+  EXPECT_EQ(sizes, (std::vector<int64_t>{4, 4, 2}));
+  EXPECT_EQ(order_of(loader), (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+
+  DataLoader dropping(numbers(10), {.batch_size = 4, .drop_last = true});
+  EXPECT_EQ(dropping.size(), 2);
+  EXPECT_EQ(order_of(dropping), (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7}));
+}
+
+TEST(DataLoader, ShufflesAnewInEveryEpoch) {
+  manual_seed(1);
+  DataLoader loader(numbers(1000), {.batch_size = 64, .shuffle = true});
+  const auto first = order_of(loader);
+  const auto second = order_of(loader);
+  EXPECT_NE(first, second);
+  auto sorted = first;
+  std::sort(sorted.begin(), sorted.end());
+  DataLoader plain(numbers(1000), {.batch_size = 64});
+  EXPECT_EQ(sorted, order_of(plain));
+  EXPECT_NE(sorted, first);
+  manual_seed(1);
+  DataLoader again(numbers(1000), {.batch_size = 64, .shuffle = true});
+  EXPECT_EQ(order_of(again), first);
+}
+
+TEST(DataLoader, ASeedOfItsOwnLeavesTheDefaultGeneratorAlone) {
+  manual_seed(1);
+  const Generator::State before = default_generator().state();
+  DataLoader loader(numbers(100), {.batch_size = 7, .shuffle = true, .seed = 5});
+  const auto first = order_of(loader);
+  const auto second = order_of(loader);
+  EXPECT_EQ(default_generator().state(), before);
+  EXPECT_NE(first, second);
+  DataLoader resumed(numbers(100), {.batch_size = 7, .shuffle = true, .seed = 5});
+  resumed.set_epoch(1);
+  EXPECT_EQ(order_of(resumed), second);
+  DataLoader other(numbers(100), {.batch_size = 7, .shuffle = true, .seed = 6});
+  EXPECT_NE(order_of(other), first);
+}
+
+TEST(DataLoader, TheNumberOfWorkersChangesNoBit) {
+  const auto set = std::make_shared<const data::ImageDataset>(images(101));
+  std::vector<std::vector<float>> results;
+  for (const int64_t workers : {0, 1, 2, 4, 40}) {
+    for (const int64_t prefetch : {1, 3}) {
+      manual_seed(7);
+      DataLoader loader(
+          set, {.batch_size = 8, .shuffle = true, .workers = workers, .prefetch = prefetch});
+      results.push_back(contents(loader, 2));
+    }
+  }
+  for (const auto& result : results) EXPECT_EQ(result, results.front());
+  manual_seed(8);
+  DataLoader other(set, {.batch_size = 8, .shuffle = true});
+  EXPECT_NE(contents(other, 2), results.front());
+}
+
+TEST(DataLoader, RandomChangesBelongToTheExampleNotToItsPlace) {
+  // The same example in batches of another size gets the same random changes in the same epoch.
+  DataLoader small(images(20), {.batch_size = 3, .seed = 4});
+  DataLoader large(images(20), {.batch_size = 20, .seed = 4});
+  std::vector<float> a;
+  for (auto [x, y] : small) {
+    const auto values = x.to_vector<float>();
+    a.insert(a.end(), values.begin(), values.end());
+  }
+  EXPECT_EQ(a, large.begin()->x.to_vector<float>());
+}
+
+/// Fails at one example; slow, so that workers are in the middle of something.
+class Failing final : public data::Dataset {
+ public:
+  explicit Failing(int64_t bad) : bad_(bad) {}
+  int64_t size() const override { return 40; }
+  data::Example get(int64_t index) const override {
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+    if (index == bad_) throw std::out_of_range("example " + std::to_string(index));
+    return {full({2}, static_cast<double>(index)), {}};
+  }
+
+ private:
+  int64_t bad_;
+};
+
+TEST(DataLoader, WhatADataSetThrowsComesOutOfTheLoopInItsPlace) {
+  for (const int64_t workers : {0, 1, 3}) {
+    DataLoader loader(Failing(21), {.batch_size = 5, .workers = workers});
+    int batches = 0;
+    try {
+      for (auto [x, y] : loader) {
+        EXPECT_FALSE(y.defined());
+        ++batches;
+      }
+      ADD_FAILURE() << "nothing was thrown";
+    } catch (const std::out_of_range& error) {
+      EXPECT_STREQ(error.what(), "example 21");
+    }
+    EXPECT_EQ(batches, 4) << workers;
+  }
+}
+
+TEST(DataLoader, LeavingTheLoopEarlyJoinsTheWorkers) {
+  for (int round = 0; round < 50; ++round) {
+    DataLoader loader(Failing(round % 2 == 0 ? -1 : 12),
+                      {.batch_size = 2, .workers = 3, .prefetch = 1 + round % 3});
+    int batches = 0;
+    for (auto [x, y] : loader) {
+      if (++batches > round % 5) break;
+    }
+  }
+}
+
+TEST(DataLoader, TwoLoopsOverOneLoaderDoNotMix) {
+  DataLoader loader(numbers(6), {.batch_size = 2, .workers = 2});
+  std::vector<int64_t> pairs;
+  for (auto [x, y] : loader) {
+    for (auto [x2, y2] : loader) {
+      pairs.push_back(y.to_vector<int64_t>()[0] * 10 + y2.to_vector<int64_t>()[0]);
+    }
+  }
+  EXPECT_EQ(pairs, (std::vector<int64_t>{0, 2, 4, 20, 22, 24, 40, 42, 44}));
+}
+
+/// A data set as a user writes one, with nothing but size and get.
+class Squares final : public data::Dataset {
+ public:
+  int64_t size() const override { return 5; }
+  data::Example get(int64_t index) const override {
+    const auto value = static_cast<float>(index);
+    if (index == 4 && uneven) return {zeros({3}), {}};
+    return {tensor(std::vector<float>{value, value * value}, {2}),
+            tensor(std::vector<int64_t>{index}, Shape{})};
+  }
+  bool uneven = false;
+};
+
+TEST(DataLoader, StacksTheExamplesOfAUsersDataSet) {
+  DataLoader loader(Squares(), {.batch_size = 3});
+  const data::Batch batch = *loader.begin();
+  EXPECT_EQ(batch.x.shape(), (Shape{3, 2}));
+  EXPECT_EQ(batch.x.to_vector<float>(), (std::vector<float>{0, 0, 1, 1, 2, 4}));
+  EXPECT_EQ(batch.y.to_vector<int64_t>(), (std::vector<int64_t>{0, 1, 2}));
+  Squares uneven;
+  uneven.uneven = true;
+  DataLoader bad(uneven, {.batch_size = 5});
+  EXPECT_TRUE(contains(error_of([&] { bad.begin(); }), "example 4 has no y"));
+}
+
+TEST(DataLoader, ValidatesOptions) {
+  EXPECT_TRUE(contains(error_of([] { DataLoader(numbers(5), LoaderOptions{.batch_size = 0}); }),
+                       "batch_size is 0"));
+  EXPECT_TRUE(contains(
+      error_of([] { DataLoader(numbers(5), LoaderOptions{.batch_size = 8, .drop_last = true}); }),
+      "drop_last leaves no batch"));
+  EXPECT_TRUE(contains(error_of([] { DataLoader(numbers(5), LoaderOptions{.workers = -1}); }),
+                       "workers and prefetch are -1"));
+  EXPECT_TRUE(contains(error_of([] { DataLoader(data::TensorDataset(zeros({0, 2}))); }), "empty"));
+  EXPECT_TRUE(contains(error_of([] { DataLoader(std::shared_ptr<const data::Dataset>()); }),
+                       "null pointer"));
+  DataLoader loader(numbers(5), {.batch_size = 8});
+  EXPECT_EQ(loader.size(), 1);
+}
+
+}  // namespace
