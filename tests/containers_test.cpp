@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+#include <tern/tern.h>
+
+#include <string>
+#include <vector>
+
+using namespace tern;
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+std::vector<float> values(const Tensor& x) { return x.to_vector<float>(); }
+
+TEST(Sequential, RunsItsModulesInOrderUnderTheirNumbers) {
+  manual_seed(1);
+  const nn::Linear a(3, 4);
+  const nn::Linear b(4, 2, {.bias = false});
+  nn::Sequential net(a, nn::Tanh(), b);
+  EXPECT_EQ(net.size(), 3);
+  EXPECT_EQ(net.state_dict().names(), (Names{"0.weight", "0.bias", "2.weight"}));
+  const Tensor x = randn({5, 3});
+  EXPECT_EQ(values(net(x)), values(linear(tanh(linear(x, a.weight(), a.bias())), b.weight())));
+  EXPECT_TRUE(net.as<nn::Linear>(0).weight().is_same(a.weight())) << "modules are handles";
+  EXPECT_EQ(net[1].type_name(), "Tanh");
+  EXPECT_EQ(net[-1].type_name(), "Linear");
+  EXPECT_THROW(static_cast<void>(net[3]), Error);
+  EXPECT_THROW(static_cast<void>(net[-4]), Error);
+  EXPECT_THROW(static_cast<void>(net.as<nn::Conv2d>(0)), Error);
+  nn::Sequential empty;
+  EXPECT_TRUE(empty.empty());
+  EXPECT_TRUE(empty(x).is_same(x));
+}
+
+TEST(Sequential, GrowsBehindEveryHandle) {
+  nn::Sequential net;
+  nn::Sequential outer;
+  outer.push_back("features", net);
+  net.push_back(nn::Linear(3, 3));
+  net.push_back("head", nn::Linear(3, 1));
+  EXPECT_EQ(outer.state_dict().names(), (Names{"features.0.weight", "features.0.bias",
+                                               "features.head.weight", "features.head.bias"}));
+  EXPECT_THROW(net.push_back("head", nn::ReLU()), Error);
+  EXPECT_EQ(outer(randn({2, 3})).shape(), (Shape{2, 1}));
+}
+
+TEST(Sequential, ErrorsNameThePath) {
+  nn::Sequential net(nn::ReLU(), nn::Sequential(nn::Tanh(), nn::Linear(3, 4)));
+  try {
+    net(randn({2, 5}));
+    FAIL() << "should have thrown";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("(in 1.1)"), std::string::npos) << error.what();
+  }
+}
+
+// Has a fused form, and counts its use.
+class Doubles : public nn::Module {
+ public:
+  Tensor forward(const Tensor& x) override { return x * 2.0; }
+  Tensor forward_relu(const Tensor& x) override {
+    const Running running(*this);
+    ++*fused;
+    if (x.dim() != 2) fail("doubles", "x is ", x);
+    return relu(x * 2.0);
+  }
+  Shared<int> fused{0};
+};
+
+class MyReLU : public nn::ReLU {
+ public:
+  Tensor forward(const Tensor& x) override { return relu(x) + 1.0; }
+};
+
+TEST(Sequential, FusesAReLUWithTheModuleBeforeIt) {
+  Doubles doubles;
+  nn::Sequential net(doubles, nn::ReLU(), doubles, nn::Tanh(), nn::ReLU());
+  const Tensor x = tensor(std::vector<float>{-1, 0, 0.5, 2}, {2, 2});
+  EXPECT_EQ(values(net(x)), values(relu(tanh(relu(x * 2.0) * 2.0))));
+  EXPECT_EQ(*doubles.fused, 1);
+  EXPECT_EQ(net.named_children().size(), 5u);
+  nn::Sequential named(nn::Identity(), doubles, nn::ReLU());
+  try {
+    named(randn({2}));
+    FAIL() << "should have thrown";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("(in 1)"), std::string::npos) << error.what();
+  }
+  // Something derived from ReLU may compute something else.
+  nn::Sequential own(doubles, MyReLU());
+  EXPECT_EQ(values(own(x)), values(relu(x * 2.0) + 1.0));
+}
+
+TEST(Sequential, FusedBatchNormTrainsAsUnfused) {
+  manual_seed(2);
+  nn::Sequential fused(nn::Conv2d(3, 8, 3), nn::BatchNorm2d(8), nn::ReLU(), nn::Conv2d(8, 4, 3));
+  nn::Sequential apart = fused.clone();
+  fused.to(DType::f64);
+  apart.to(DType::f64);
+  const Tensor x = randn({2, 3, 8, 8}, DType::f64);
+  const Tensor dy = randn({2, 4, 4, 4}, DType::f64);
+  for (int step = 0; step < 2; ++step) {
+    const Tensor y = fused(x);
+    const Tensor z = apart[3](relu(apart[1](apart[0](x))));
+    const auto a = y.to_vector<double>();
+    const auto b = z.to_vector<double>();
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-12);
+    y.backward(dy);
+    z.backward(dy);
+  }
+  const auto names = fused.named_parameters();
+  const auto parameters = apart.parameters();
+  ASSERT_EQ(names.size(), parameters.size());
+  for (size_t p = 0; p < names.size(); ++p) {
+    const auto a = names[p].second.grad().to_vector<double>();
+    const auto b = parameters[p].grad().to_vector<double>();
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-10) << names[p].first;
+  }
+  const StateDict buffers = apart.state_dict();
+  EXPECT_EQ(fused.state_dict().at("1.num_batches_tracked").item<int64_t>(), 2);
+  const auto mean = fused.state_dict().at("1.running_mean").to_vector<double>();
+  const auto other = buffers.at("1.running_mean").to_vector<double>();
+  for (size_t i = 0; i < mean.size(); ++i) EXPECT_NEAR(mean[i], other[i], 1e-12);
+}
+
+TEST(Sequential, ClonesToItsOwnType) {
+  const nn::Sequential net(nn::Linear(3, 4), nn::ReLU());
+  auto copy = net.clone();
+  static_assert(std::is_same_v<decltype(copy), nn::Sequential>);
+  EXPECT_EQ(copy.size(), 2);
+  EXPECT_EQ(copy.state_dict().names(), net.state_dict().names());
+  EXPECT_FALSE(copy.as<nn::Linear>(0).weight().is_same(net.as<nn::Linear>(0).weight()));
+  EXPECT_EQ(values(copy.as<nn::Linear>(0).weight()), values(net.as<nn::Linear>(0).weight()));
+  const nn::Sequential one(net);
+  EXPECT_TRUE(one.is_same(net)) << "a handle, not a Sequential in a Sequential";
+}
+
+// A residual net of the usual kind: blocks in a list, run by hand.
+class Residual : public nn::Module {
+ public:
+  Residual() {
+    for (int i = 0; i < 3; ++i) blocks.push_back(nn::Linear(4, 4));
+    register_module("blocks", blocks);
+  }
+  Tensor forward(const Tensor& x) override {
+    Tensor y = x;
+    for (nn::Module* block : blocks.children()) y = y + relu((*block)(y));
+    return y;
+  }
+  nn::ModuleList blocks;
+};
+
+TEST(ModuleList, HoldsModulesThatSomebodyElseRuns) {
+  manual_seed(3);
+  Residual net;
+  EXPECT_EQ(net.blocks.size(), 3);
+  EXPECT_EQ(net.parameters().size(), 6u);
+  EXPECT_EQ(net.state_dict().names()[2], "blocks.1.weight");
+  const Tensor y = net(randn({2, 4}));
+  y.backward(randn({2, 4}));
+  for (const Tensor& parameter : net.parameters()) EXPECT_TRUE(parameter.grad().defined());
+  EXPECT_THROW(net.blocks(y), Error);
+  EXPECT_EQ(to_string(nn::ModuleList(nn::ReLU(), nn::Tanh())),
+            "ModuleList(\n  (0): ReLU()\n  (1): Tanh()\n)");
+}
+
+}  // namespace
