@@ -282,7 +282,7 @@ TEST_F(Safetensors, SurvivesDamage) {
     return static_cast<size_t>(random.integer(static_cast<int64_t>(bound)));
   };
   int refused = 0;
-  for (int round = 0; round < 3000; ++round) {
+  for (int round = 0; round < 600; ++round) {
     std::string bytes = whole;
     if (round % 3 == 0) bytes.resize(pick(bytes.size()));
     if (round % 3 == 1) bytes.insert(pick(bytes.size()), 1 + pick(9), static_cast<char>(pick(256)));
@@ -300,7 +300,7 @@ TEST_F(Safetensors, SurvivesDamage) {
       ++refused;
     }
   }
-  EXPECT_GT(refused, 1500);
+  EXPECT_GT(refused, 300);
 }
 
 TEST_F(Safetensors, RefusesDictsThatCannotBeWrittenAndLeavesNothing) {
