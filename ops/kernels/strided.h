@@ -53,6 +53,7 @@ struct LoopNest {
 /// Calls body(offset0, offset1, offset2) for the innermost loops number begin to end - 1.
 template <class Body>
 void visit_runs(const LoopNest& nest, int64_t begin, int64_t end, const Body& body) {
+  if (begin >= end) return;
   int64_t index[Shape::kMaxRank] = {};
   int64_t offset[LoopNest::kMaxOperands] = {};
   const int outer = nest.rank - 1;
