@@ -62,22 +62,22 @@ void set_forward(const Problem<float>& p, const Statistics& statistics, int64_t 
 
 void map_forward(const Walk& walk, const Problem<float>& p, const Constants& constants, bool sum,
                  Pass::Finish finish, float* y) {
-  const Channels& channels = constants.arrays();
   if (walk.by_columns()) {
+    const Channels& columns = constants.columns();
     walk.run_columns(
         sum, true, constants,
         [&](const Matrix& m, int64_t offset, int64_t column, double* s, double* q) {
-          loops().column_moments(m, p.x + offset, channels.center + column, s, q);
+          loops().column_moments(m, p.x + offset, columns.center + column, s, q);
         },
         finish,
         [&](const Matrix& m, int64_t offset, int64_t column) {
-          loops().column_forward(m, p.x + offset, channels.from(column), p.relu, y + offset);
+          loops().column_forward(m, p.x + offset, columns.from(column), p.relu, y + offset);
         });
   } else {
     walk.run_planes(
         sum, true,
         [&](int64_t count, int64_t offset, int64_t c, double& s, double& q) {
-          loops().run_moments(count, p.x + offset, channels.center[c], s, q);
+          loops().run_moments(count, p.x + offset, constants.channels().center[c], s, q);
         },
         finish,
         [&](int64_t count, int64_t offset, int64_t c) {
@@ -95,8 +95,8 @@ double inverse_std(double var, double eps, bool of_batch) {
 
 void forward_training(const Problem<float>& p, double* mean, double* var, float* y) {
   const Walk walk(p.layout, 1);
-  const Constants constants(std::max(walk.columns(), p.layout.channels));
-  const Channels& channels = constants.arrays();
+  const Constants constants(p.layout, walk.columns());
+  const Channels& channels = constants.channels();
   const double n = static_cast<double>(p.layout.count());
   for (int64_t c = 0; c < p.layout.channels; ++c) channels.center[c] = pivot(p.layout, p.x, c);
   const auto finish = [&](int64_t begin, int64_t end, const double* sum, const double* square) {
@@ -112,9 +112,9 @@ void forward_training(const Problem<float>& p, double* mean, double* var, float*
 
 void forward(const Problem<float>& p, const Statistics& statistics, float* y) {
   const Walk walk(p.layout, 1);
-  const Constants constants(std::max(walk.columns(), p.layout.channels));
+  const Constants constants(p.layout, walk.columns());
   const auto finish = [&](int64_t begin, int64_t end, const double*, const double*) {
-    for (int64_t c = begin; c < end; ++c) set_forward(p, statistics, c, constants.arrays());
+    for (int64_t c = begin; c < end; ++c) set_forward(p, statistics, c, constants.channels());
   };
   map_forward(walk, p, constants, false, finish, y);
 }
@@ -122,8 +122,8 @@ void forward(const Problem<float>& p, const Statistics& statistics, float* y) {
 void backward(const Problem<float>& p, const Statistics& statistics, const float* dy,
               const Gradients<float>& gradients) {
   const Walk walk(p.layout, 2);
-  const Constants constants(std::max(walk.columns(), p.layout.channels));
-  const Channels& channels = constants.arrays();
+  const Constants constants(p.layout, walk.columns());
+  const Channels& channels = constants.channels();
   const double n = static_cast<double>(p.layout.count());
   const bool through = statistics.of_batch;
   const bool map = gradients.dx != nullptr;
@@ -146,14 +146,15 @@ void backward(const Problem<float>& p, const Statistics& statistics, const float
     }
   };
   if (walk.by_columns()) {
+    const Channels& columns = constants.columns();
     walk.run_columns(
         sum, map, constants,
         [&](const Matrix& m, int64_t offset, int64_t column, double* s, double* q) {
-          loops().column_sums(m, p.x + offset, dy + offset, channels.from(column), p.relu, s, q);
+          loops().column_sums(m, p.x + offset, dy + offset, columns.from(column), p.relu, s, q);
         },
         finish,
         [&](const Matrix& m, int64_t offset, int64_t column) {
-          loops().column_backward(m, p.x + offset, dy + offset, channels.from(column), p.relu,
+          loops().column_backward(m, p.x + offset, dy + offset, columns.from(column), p.relu,
                                   through, gradients.dx + offset);
         });
   } else {

@@ -24,28 +24,40 @@ int64_t grain_for(int64_t elements_per_item) {
 
 }  // namespace
 
-Constants::Constants(int64_t columns) : memory_(static_cast<size_t>(columns) * 6 * sizeof(float)) {
-  float* p = memory_.as<float>();
-  arrays_ = {p, p + columns, p + 2 * columns, p + 3 * columns, p + 4 * columns, p + 5 * columns};
+Constants::Constants(const Layout& layout, int64_t columns)
+    : layout_(layout),
+      width_(columns),
+      memory_(static_cast<size_t>(6 * (layout.channels + columns)) * sizeof(float)) {
+  const auto arrays = [](float* p, int64_t n) {
+    return Channels{p, p + n, p + 2 * n, p + 3 * n, p + 4 * n, p + 5 * n};
+  };
+  channels_ = arrays(memory_.as<float>(), layout.channels);
+  const bool same = columns == 0 || columns == layout.channels;
+  columns_ = same ? channels_ : arrays(memory_.as<float>() + 6 * layout.channels, columns);
 }
 
 Channel Constants::at(int64_t c) const {
-  const Channels& a = arrays_;
+  const Channels& a = channels_;
   return {a.center[c], a.scale[c], a.shift[c], a.from_g[c], a.from_x[c], a.constant[c]};
 }
 
-void Constants::expand(int64_t channels, int64_t inner, int64_t columns) const {
-  if (columns == channels) return;
-  for (float* array : {arrays_.center, arrays_.scale, arrays_.shift, arrays_.from_g, arrays_.from_x,
-                       arrays_.constant}) {
-    if (inner == 1) {
-      for (int64_t j = channels; j < columns; ++j) array[j] = array[j - channels];
-    } else {  // from the end, where it overwrites nothing that is still to be read
-      for (int64_t c = channels - 1; c >= 0; --c) {
-        std::fill_n(array + c * inner, inner, array[c]);
+void Constants::expand() const {
+  if (columns_.center == channels_.center) return;
+  const auto copy = [&](const float* from, float* to) {
+    for (int64_t j = 0; j < width_; j += layout_.inner == 1 ? layout_.channels : layout_.inner) {
+      if (layout_.inner == 1) {
+        std::copy_n(from, layout_.channels, to + j);
+      } else {
+        std::fill_n(to + j, layout_.inner, from[j / layout_.inner]);
       }
     }
-  }
+  };
+  copy(channels_.center, columns_.center);
+  copy(channels_.scale, columns_.scale);
+  copy(channels_.shift, columns_.shift);
+  copy(channels_.from_g, columns_.from_g);
+  copy(channels_.from_x, columns_.from_x);
+  copy(channels_.constant, columns_.constant);
 }
 
 Walk::Walk(const Layout& layout, int arrays)
@@ -132,12 +144,12 @@ void Walk::run_columns(bool sum, bool map, const Constants& constants, Pass::Col
   const memory::Scratch memory(static_cast<size_t>(2 * channels) * sizeof(double));
   double *const first = memory.as<double>(), *const second = first + channels;
   if (sum) {
-    constants.expand(channels, layout_.inner, columns_);
+    constants.expand();
     sum_columns(sums, first, second);
   }
   finish(0, channels, first, second);
   if (!map) return;
-  constants.expand(channels, layout_.inner, columns_);
+  constants.expand();
   map_columns(mapping);
 }
 

@@ -14,19 +14,22 @@
 
 namespace tern::kernels::batch_norm {
 
-/// The float constants of every channel (see Channel), expanded to columns where a walk needs it.
+/// The float constants of every channel (see Channel), and the same for every column of a walk.
 class Constants {
  public:
-  explicit Constants(int64_t columns);
-  const Channels& arrays() const { return arrays_; }
+  Constants(const Layout& layout, int64_t columns);
+  const Channels& channels() const { return channels_; }
+  const Channels& columns() const { return columns_; }
   Channel at(int64_t c) const;
-  /// Repeats the first `channels` entries for columns whose channel is column % channels (inner
-  /// == 1) or column / inner.
-  void expand(int64_t channels, int64_t inner, int64_t columns) const;
+  /// Copies the channels' constants to their columns: column j has channel j % channels (inner ==
+  /// 1) or j / inner.
+  void expand() const;
 
  private:
+  Layout layout_;
+  int64_t width_;
   memory::Scratch memory_;
-  Channels arrays_;
+  Channels channels_, columns_;
 };
 
 /// What a pass over a tensor does, piece by piece. `offset` is the piece's first element.
