@@ -9,13 +9,15 @@ namespace tern {
 enum class Reduction : uint8_t { none, mean, sum };
 
 struct CrossEntropyParams {
-  int64_t ignore_index = -100;    ///< rows of this class count neither in the loss nor in the mean
-  double label_smoothing = 0.0;   ///< in [0, 1]: this share of the target is spread evenly
+  int64_t ignore_index = -100;   ///< rows of this class count neither in the loss nor in the mean
+  double label_smoothing = 0.0;  ///< in [0, 1]: this share of the target is spread evenly
   Reduction reduction = Reduction::mean;
 };
 
-/// -log softmax(logits)[class], logits [N,C], classes i64 [N] in [0,C). With label smoothing e the
-/// target is (1-e) on the class plus e/C on every class. Throws Error for classes out of range.
+/// -log softmax(logits)[class], logits [N,C], classes i64 [N] in [0,C); also [N,C,...] with classes
+/// [N,...], and [C] with a scalar class. With label smoothing e the target is (1-e) on the class
+/// plus e/C on every class. The mean is over the rows that are not ignored (NaN if all are). Throws
+/// Error for classes out of range, before anything is computed.
 Tensor cross_entropy(const Tensor& logits, const Tensor& classes,
                      const CrossEntropyParams& params = {});
 

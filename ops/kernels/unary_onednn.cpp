@@ -5,6 +5,7 @@
 #include "strided.h"
 #include "unary.h"
 #include "unary_functions.h"
+#include "vector_math.h"
 
 namespace tern::kernels {
 
@@ -13,8 +14,9 @@ namespace {
 namespace compat = onednn::compat;
 using dnnl::algorithm;
 
-/// Fewer elements are done before oneDNN has looked up its primitive.
-constexpr int64_t kFew = 128;
+/// Fewer elements are done by the loops below before oneDNN has found its primitive and woken its
+/// threads.
+constexpr int64_t kFew = 4096;
 
 /// oneDNN's name of the function, or undef if a plain loop is as good.
 algorithm algorithm_of(Unary kind) {
@@ -76,6 +78,21 @@ void unary_f32(Unary kind, double alpha, int64_t count, const float* x, float* y
     forward(a, count, x, y);
     return;
   }
+  const auto loop = [&](const auto& f) {
+    for (int64_t i = 0; i < count; ++i) y[i] = f(x[i]);
+  };
+  switch (kind) {
+    case Unary::exp:
+      return loop([](float v) { return exp_f32(v); });
+    case Unary::sigmoid:
+      return loop([](float v) { return logistic_f32(v); });
+    case Unary::tanh:
+      return loop([](float v) { return tanh_f32(v); });
+    case Unary::silu:
+      return loop([](float v) { return v * logistic_f32(v); });
+    default:
+      break;
+  }
   with_function<float>(kind, static_cast<float>(alpha), [&](const auto& f) {
     parallel_for(count, kGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) y[i] = f(x[i]);
@@ -88,6 +105,13 @@ void unary_backward_f32(Unary kind, double alpha, int64_t count, const float* sa
   const algorithm a = algorithm_of(kind);
   if ((kind == Unary::gelu || kind == Unary::silu) && count >= kFew) {
     backward(a, count, saved, dy, dx);
+    return;
+  }
+  if (kind == Unary::silu) {
+    for (int64_t i = 0; i < count; ++i) {
+      const float s = logistic_f32(saved[i]);
+      dx[i] = dy[i] * (s * (1 + saved[i] * (1 - s)));
+    }
     return;
   }
   with_derivative<float>(kind, static_cast<float>(alpha), [&](const auto& f) {
