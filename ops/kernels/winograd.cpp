@@ -161,7 +161,8 @@ void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int thre
 /// output channels and transforms their weights chunk by chunk. U never exists in memory.
 void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int threads) {
   constexpr int64_t kMaxTiles = 128;
-  const int64_t width = conv.out >= 2 * threads * 32 ? 32 : 16;
+  int64_t width = 64;  // narrower where that keeps the threads busy
+  while (width > 16 && conv.out < 2 * threads * width) width /= 2;
   const int64_t groups = divide_up(conv.out, width);
   const int64_t block = std::min(kMaxTiles, conv.tiles.count);
   const TransformedTiles v_layout(conv.tiles.count, conv.in, kernels.lanes);
@@ -252,9 +253,13 @@ void check(const char* op, const Shape& s) {
 }
 
 bool profitable(const Shape& s) {
-  constexpr int64_t kMinChannels = 16, kMinTiles = 32;
-  return available() && s.c >= kMinChannels && s.k >= kMinChannels && s.output_h() >= 1 &&
-         s.output_w() >= 1 && Tiles(s.n, s.output_h(), s.output_w()).count >= kMinTiles;
+  if (!available() || s.output_h() < 1 || s.output_w() < 1) return false;
+  const Tiles tiles(s.n, s.output_h(), s.output_w());
+  const bool vectors_filled = s.c >= 8 && s.k >= 8 && s.c * s.k >= 256;
+  const bool tiles_filled = 2 * s.n * s.output_h() * s.output_w() >= tiles.count * kTilePixels;
+  const bool worth_the_weights = tiles.count >= 16;                   // U is computed once per call
+  const bool worth_the_threads = tiles.count * s.c * s.k >= 1 << 16;  // several start and stop
+  return vectors_filled && tiles_filled && worth_the_weights && worth_the_threads;
 }
 
 void forward(const Shape& s, const float* x, const float* w, const float* bias, float* y, Isa isa) {

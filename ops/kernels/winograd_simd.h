@@ -285,9 +285,7 @@ inline void multiply_micro(const Product& p, int64_t row, int64_t column) {
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < kColumns; ++j) {
-      sum[i][j] = p.add ? load(m + i * p.m_stride + j * kLanes) : zero();
-    }
+    for (int j = 0; j < kColumns; ++j) sum[i][j] = zero();
   }
   for (int64_t k = 0; k < p.depth; ++k, a += depth_stride, b += p.b_stride) {
     Vec line[kColumns];
@@ -302,8 +300,11 @@ inline void multiply_micro(const Product& p, int64_t row, int64_t column) {
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
+    float* row_of_m = m + i * p.m_stride;
 #pragma GCC unroll 4
-    for (int j = 0; j < kColumns; ++j) store(m + i * p.m_stride + j * kLanes, sum[i][j]);
+    for (int j = 0; j < kColumns; ++j, row_of_m += kLanes) {
+      store(row_of_m, p.add ? load(row_of_m) + sum[i][j] : sum[i][j]);
+    }
   }
 }
 

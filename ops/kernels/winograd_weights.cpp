@@ -110,11 +110,13 @@ void sum_by_tiles(const Kernels& kernels, const WeightGradient& problem, int thr
 /// Many weights: V and D of a few hundred tiles are shared; a task takes a block of the weights,
 /// sums M of that block in the second-level cache and transforms the sum back into its part of dw.
 void sum_by_weights(const Kernels& kernels, const WeightGradient& problem, int threads, float* dw) {
-  constexpr int64_t kMaxFloats = 4 << 20;  // of V and D together
+  constexpr int64_t kMaxFloats = 8 << 20;  // of V and D together
+  constexpr int64_t kTilesPerSum = 64;     // summed in registers before rounding into M
   const Shape& s = problem.shape;
   const int64_t chunks_c = divide_up(s.c, kChunk), chunks_k = divide_up(s.k, kChunk);
   const int64_t fitting = kMaxFloats / (kPoints * kChunk * (chunks_c + chunks_k));
-  const int64_t at_once = std::min(std::max<int64_t>(fitting, 32), problem.tiles.count);
+  const int64_t rounds = divide_up(problem.tiles.count, std::max<int64_t>(fitting, 32));
+  const int64_t at_once = divide_up(problem.tiles.count, rounds);
   const TransformedTiles v_layout(at_once, s.c, kernels.lanes);
   const TransformedTiles d_layout(at_once, s.k, kernels.lanes);
   const int64_t m_row = v_layout.row, m_xi = padded(kChunk * m_row);
@@ -137,16 +139,18 @@ void sum_by_weights(const Kernels& kernels, const WeightGradient& problem, int t
       const int64_t c = task % chunks_c * kChunk, k = task / chunks_c * kChunk;
       const int64_t cs = std::min(kChunk, s.c - c), ks = std::min(kChunk, s.k - k);
       for (int64_t xi = 0; xi < kPoints; ++xi) {
-        kernels.multiply_transposed({.a = d + d_layout.offset(k, xi, 0),
-                                     .a_stride = d_layout.row,
-                                     .b = v + v_layout.offset(c, xi, 0),
-                                     .b_stride = v_layout.row,
-                                     .m = m + xi * m_xi,
-                                     .m_stride = m_row,
-                                     .rows = ks,
-                                     .columns = round_up(cs, kernels.lanes),
-                                     .depth = count,
-                                     .add = false});
+        for (int64_t tile = 0; tile < count; tile += kTilesPerSum) {
+          kernels.multiply_transposed({.a = d + d_layout.offset(k, xi, tile),
+                                       .a_stride = d_layout.row,
+                                       .b = v + v_layout.offset(c, xi, tile),
+                                       .b_stride = v_layout.row,
+                                       .m = m + xi * m_xi,
+                                       .m_stride = m_row,
+                                       .rows = ks,
+                                       .columns = round_up(cs, kernels.lanes),
+                                       .depth = std::min(kTilesPerSum, count - tile),
+                                       .add = tile > 0});
+        }
       }
       for (int64_t i = 0; i < ks; ++i) {
         kernels.transform_weight_gradient(m + i * m_row, m_xi, cs, begin > 0,
@@ -177,7 +181,7 @@ void backward_weights(const Shape& s, const float* x, const float* dy, float* dw
     sum_by_weights(kernels, problem, threads, dw);
     return;
   }
-  constexpr int64_t kTilesPerSlice = 64;
+  constexpr int64_t kTilesPerSlice = 128;
   const int64_t most = divide_up(problem.tiles.count, kTilesPerSlice);
   const int64_t slices =
       deterministic ? std::min<int64_t>(most, 16) : std::min<int64_t>(most, threads);
