@@ -250,13 +250,13 @@ TEST(Gradcheck, AcceptsTheRightAndRejectsTheWrong) {
     };
   };
   const Tensor x = leaf({0.5, -1.5, 2});
-  EXPECT_TRUE(testing::gradcheck(square(2), {x}));
-  EXPECT_TRUE(testing::gradgradcheck(square(2), {x}));
-  const std::string message = message_of([&] { testing::gradcheck(square(2.0001), {x}); });
+  EXPECT_TRUE(tern::testing::gradcheck(square(2), {x}));
+  EXPECT_TRUE(tern::testing::gradgradcheck(square(2), {x}));
+  const std::string message = message_of([&] { tern::testing::gradcheck(square(2.0001), {x}); });
   EXPECT_NE(message.find("[gradcheck] gradient is wrong. Worst: input 0, element"),
             std::string::npos)
       << message;
-  EXPECT_THROW(testing::gradcheck(square(-2), {x}), Error);
+  EXPECT_THROW(tern::testing::gradcheck(square(-2), {x}), Error);
 }
 
 TEST(Gradcheck, SeesAWrongSecondDerivative) {
@@ -274,14 +274,14 @@ TEST(Gradcheck, SeesAWrongSecondDerivative) {
     return record<Cut>(v[0].detach() * v[0].detach(), {v[0]}, v[0]);
   };
   const Tensor x = leaf({0.5, -1.5, 2});
-  EXPECT_TRUE(testing::gradcheck(f, {x}));
-  EXPECT_THROW(testing::gradgradcheck(f, {x}), Error);
+  EXPECT_TRUE(tern::testing::gradcheck(f, {x}));
+  EXPECT_THROW(tern::testing::gradgradcheck(f, {x}), Error);
 }
 
 TEST(Gradcheck, WantsFloat64AndSomethingToCheck) {
   const auto identity = [](const std::vector<Tensor>& v) { return v[0] * 1.0; };
-  EXPECT_THROW(testing::gradcheck(identity, {randn({2}).set_requires_grad()}), Error);
-  EXPECT_THROW(testing::gradcheck(identity, {randn({2}, DType::f64)}), Error);
+  EXPECT_THROW(tern::testing::gradcheck(identity, {randn({2}).set_requires_grad()}), Error);
+  EXPECT_THROW(tern::testing::gradcheck(identity, {randn({2}, DType::f64)}), Error);
 }
 
 }  // namespace

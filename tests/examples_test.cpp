@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Run {
+struct Outcome {
   int status = -1;
   std::string out;
   std::string err;
@@ -30,7 +30,7 @@ std::string read(const fs::path& path) {
   return text.str();
 }
 
-class Examples : public testing::Test {
+class Examples : public ::testing::Test {
  protected:
   void SetUp() override {
     std::string pattern = (fs::temp_directory_path() / "tern-examples-XXXXXX").string();
@@ -39,7 +39,7 @@ class Examples : public testing::Test {
   }
   void TearDown() override { fs::remove_all(dir_); }
 
-  Run run(const std::string& program, const std::string& arguments = "") const {
+  Outcome run(const std::string& program, const std::string& arguments = "") const {
     const std::string out = dir_ / "stdout", err = dir_ / "stderr";
     const std::string command = std::string("'") + TERN_EXAMPLES_DIR + "/" + program + "' " +
                                 arguments + " >'" + out + "' 2>'" + err + "'";
@@ -84,7 +84,7 @@ class Examples : public testing::Test {
   void expect_refused(const std::string& arguments, const std::string& pattern) const {
     const fs::path out = dir_ / "out";
     fs::remove_all(out);
-    const Run result = run("train_cnn", arguments + " --out '" + out.string() + "'");
+    const Outcome result = run("train_cnn", arguments + " --out '" + out.string() + "'");
     EXPECT_NE(result.status, 0) << arguments;
     EXPECT_LT(result.status, 128) << arguments << " crashed";
     EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
@@ -100,7 +100,7 @@ class Examples : public testing::Test {
 TEST_F(Examples, TrainCnnLearnsAndWritesItsResults) {
   const std::string data = "--data '" + make_data(640, 200).string() + "'";
   const std::string flags = data + " --epochs 2 --batch-size 32 --out '";
-  const Run first = run("train_cnn", flags + (dir_ / "a").string() + "'");
+  const Outcome first = run("train_cnn", flags + (dir_ / "a").string() + "'");
   ASSERT_EQ(first.status, 0) << first.err;
   std::smatch accuracy;
   ASSERT_TRUE(std::regex_search(first.out, accuracy,
@@ -116,13 +116,13 @@ TEST_F(Examples, TrainCnnLearnsAndWritesItsResults) {
   EXPECT_NE(read(dir_ / "a" / "report.html").find("</html>"), std::string::npos);
 
   // The same seed and number of threads: the same numbers, the same bytes.
-  const Run second = run("train_cnn", flags + (dir_ / "b").string() + "' --workers 0");
+  const Outcome second = run("train_cnn", flags + (dir_ / "b").string() + "' --workers 0");
   EXPECT_EQ(second.out.substr(0, second.out.find("wrote")),
             first.out.substr(0, first.out.find("wrote")));
   for (const char* file : {"metrics.csv", "model.safetensors", "report.html"}) {
     EXPECT_EQ(read(dir_ / "a" / file), read(dir_ / "b" / file)) << file;
   }
-  const Run other = run("train_cnn", flags + (dir_ / "c").string() + "' --seed 1");
+  const Outcome other = run("train_cnn", flags + (dir_ / "c").string() + "' --seed 1");
   EXPECT_NE(read(dir_ / "a" / "model.safetensors"), read(dir_ / "c" / "model.safetensors"));
 }
 
@@ -141,7 +141,7 @@ TEST_F(Examples, TrainCnnRefusesBadData) {
   spoil(images, good_images.substr(0, good_images.size() - 5));
   expect_refused(flags, "train-images-idx3-ubyte.*(truncated|ends|short|bytes)");
   std::string magic = good_images;
-  magic[3] = 9;
+  magic[0] = 5;
   spoil(images, magic);
   expect_refused(flags, "train-images-idx3-ubyte.*magic");
   spoil(images, "\x1f\x8b\x08\x00 this is no gzip data");
@@ -161,17 +161,17 @@ TEST_F(Examples, TrainCnnRefusesBadData) {
 TEST_F(Examples, TrainCnnRefusesBadFlags) {
   const std::string data = " --data '" + make_data(64, 64).string() + "'";
   expect_refused("--batch-size 65" + data, "65");
-  const Run unknown = run("train_cnn", "--lrr 3");
+  const Outcome unknown = run("train_cnn", "--lrr 3");
   EXPECT_NE(unknown.status, 0);
   EXPECT_NE((unknown.out + unknown.err).find("--lrr"), std::string::npos);
   EXPECT_NE(run("train_cnn", "--epochs x").status, 0);
 
   const fs::path file = dir_ / "file";
   std::ofstream(file) << "in the way";
-  const Run unwritable = run("train_cnn", "--out '" + (file / "out").string() + "'" + data);
+  const Outcome unwritable = run("train_cnn", "--out '" + (file / "out").string() + "'" + data);
   EXPECT_NE(unwritable.status, 0);
   EXPECT_NE(unwritable.err.find("--out"), std::string::npos) << unwritable.err;
-  const Run help = run("train_cnn", "--help");
+  const Outcome help = run("train_cnn", "--help");
   EXPECT_EQ(help.status, 0);
   for (const char* flag :
        {"--epochs", "--batch-size", "--lr", "--seed", "--threads", "--data", "--out"}) {
@@ -188,7 +188,7 @@ TEST_F(Examples, TrainCnnStopsAtALossThatIsNoNumber) {
 
 TEST_F(Examples, SmallOnesRun) {
   for (const char* program : {"spiral", "custom_op", "test_a_layer", "batch_norm_conventions"}) {
-    const Run result = run(program);
+    const Outcome result = run(program);
     EXPECT_EQ(result.status, 0) << program << "\n" << result.out << result.err;
     EXPECT_FALSE(result.out.empty()) << program;
   }
