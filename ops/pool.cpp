@@ -6,6 +6,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "backend.h"
 #include "kernels/pool.h"
 #include "movement.h"
 
@@ -21,6 +22,11 @@ using kernels::PoolImages;
 PoolImages images_of(const Shape& shape, Order order) {
   if (order == Order::channels_last) return {shape[0], shape[2], shape[3], shape[1]};
   return {shape[0] * shape[1], shape[2], shape[3], 1};
+}
+
+// Whether the kernels that are vectorized over channels compute it.
+bool use_fast(const Tensor& x, const PoolImages& images) {
+  return use_onednn(x) && images.channels > 1;
 }
 
 // ---- checks
@@ -120,10 +126,16 @@ class MaxPoolScatter final : public Node {
 Tensor scatter(const MaxPool& pool, const Tensor& dy, const Tensor& index) {
   const Tensor ordered = to_order(dy, index.order());
   const Tensor dx = empty(pool.x_shape, dy.dtype(), index.order());
-  visit_index(index, dy.dtype(), [&]<class T, class Index>(T, Index) {
-    kernels::max_pool_scatter(images_of(pool.x_shape, index.order()), pool.windows,
-                              ordered.raw<T>(), index.raw<Index>(), dx.raw<T>());
-  });
+  const PoolImages images = images_of(pool.x_shape, index.order());
+  if (use_fast(dy, images) && index.dtype() == DType::u8) {
+    kernels::max_pool_scatter_fast(images, pool.windows, ordered.raw<float>(), index.raw<uint8_t>(),
+                                   dx.raw<float>());
+  } else {
+    visit_index(index, dy.dtype(), [&]<class T, class Index>(T, Index) {
+      kernels::max_pool_scatter(images, pool.windows, ordered.raw<T>(), index.raw<Index>(),
+                                dx.raw<T>());
+    });
+  }
   return record<MaxPoolScatter>(dx, {dy}, pool, index);
 }
 
@@ -180,9 +192,14 @@ class AverageNode final : public Node {
 
 Tensor average(const AveragePool& pool, const Tensor& x) {
   const Tensor y = empty(pool.y_shape, x.dtype(), x.order());
-  visit_floating(x.dtype(), [&]<class T>(T) {
-    kernels::average_forward(images_of(pool.x_shape, x.order()), pool.bins, x.raw<T>(), y.raw<T>());
-  });
+  const PoolImages images = images_of(pool.x_shape, x.order());
+  if (use_fast(x, images)) {
+    kernels::average_forward_fast(images, pool.bins, x.raw<float>(), y.raw<float>());
+  } else {
+    visit_floating(x.dtype(), [&]<class T>(T) {
+      kernels::average_forward(images, pool.bins, x.raw<T>(), y.raw<T>());
+    });
+  }
   return record<AverageNode>(y, {x}, pool);
 }
 
@@ -198,10 +215,14 @@ class AverageAdjointNode final : public Node {
 
 Tensor average_adjoint(const AveragePool& pool, const Tensor& dy) {
   const Tensor dx = empty(pool.x_shape, dy.dtype(), dy.order());
-  visit_floating(dy.dtype(), [&]<class T>(T) {
-    kernels::average_backward(images_of(pool.x_shape, dy.order()), pool.bins, dy.raw<T>(),
-                              dx.raw<T>());
-  });
+  const PoolImages images = images_of(pool.x_shape, dy.order());
+  if (use_fast(dy, images)) {
+    kernels::average_backward_fast(images, pool.bins, dy.raw<float>(), dx.raw<float>());
+  } else {
+    visit_floating(dy.dtype(), [&]<class T>(T) {
+      kernels::average_backward(images, pool.bins, dy.raw<T>(), dx.raw<T>());
+    });
+  }
   return record<AverageAdjointNode>(dx, {dy}, pool);
 }
 
@@ -253,10 +274,15 @@ Tensor max_pool2d(const Tensor& input, Size2d kernel, const MaxPool2dParams& par
     // Positions in the window, and one value more for an empty window.
     const bool small = kernel.h * kernel.w <= std::numeric_limits<uint8_t>::max();
     const Tensor index = empty(pool.y_shape, small ? DType::u8 : DType::i64, x.order());
-    visit_index(index, x.dtype(), [&]<class T, class Index>(T, Index) {
-      kernels::max_pool_forward(images_of(x.shape(), x.order()), windows, x.raw<T>(), y.raw<T>(),
-                                index.raw<Index>());
-    });
+    const PoolImages images = images_of(x.shape(), x.order());
+    if (use_fast(x, images) && small) {
+      kernels::max_pool_forward_fast(images, windows, x.raw<float>(), y.raw<float>(),
+                                     index.raw<uint8_t>());
+    } else {
+      visit_index(index, x.dtype(), [&]<class T, class Index>(T, Index) {
+        kernels::max_pool_forward(images, windows, x.raw<T>(), y.raw<T>(), index.raw<Index>());
+      });
+    }
     return record<MaxPool2d>(y, {x}, pool, index);
   });
 }

@@ -1,68 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+// Pooling written to be read, for both dtypes and orders.
 #include "pool.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <type_traits>
 
-#include "../../core/parallel.h"
+#include "pool_walk.h"
 
 namespace tern::kernels {
 
 namespace {
-
-// Channels that are worked on at a time: small enough to stay in the first cache, large enough for
-// vector loops.
-constexpr int64_t kChannels = 64;
-
-// Calls body(image, first channel, number of channels) for all images and chunks of channels, in
-// parallel. `work` is the number of values touched per channel.
-template <class F>
-void for_each_chunk(const PoolImages& x, int64_t work, F&& body) {
-  const int64_t chunks = (x.channels + kChannels - 1) / kChannels;
-  const int64_t cost = std::max<int64_t>(1, work * std::min(x.channels, kChannels));
-  const int64_t grain = std::max<int64_t>(1, 32768 / cost);
-  parallel_for(x.images * chunks, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t first = i % chunks * kChannels;
-      body(i / chunks, first, std::min(kChannels, x.channels - first));
-    }
-  });
-}
-
-template <class T>
-void zero_chunk(const PoolImages& x, int64_t channels, T* pixels) {
-  if (channels == x.channels) {
-    std::fill_n(pixels, x.h * x.w * channels, T{0});
-  } else {
-    for (int64_t p = 0; p < x.h * x.w; ++p) std::fill_n(pixels + p * x.channels, channels, T{0});
-  }
-}
-
-// The window positions r with 0 <= start + r*dilation < size.
-struct Range {
-  int64_t begin, end;
-};
-Range inside(int64_t start, int64_t kernel, int64_t dilation, int64_t size) {
-  const int64_t begin = start < 0 ? (-start + dilation - 1) / dilation : 0;
-  const int64_t end = start < size ? (size - start + dilation - 1) / dilation : 0;
-  return {begin, std::max(begin, std::min(kernel, end))};
-}
-
-// Calls body(place in the result, offset of the window's origin, rows, columns) for every window;
-// offsets count values.
-template <class F>
-void for_each_window(const PoolImages& x, const MaxWindows& s, F&& body) {
-  for (int64_t i = 0; i < s.out_h; ++i) {
-    const int64_t h = i * s.stride.h - s.padding.h;
-    const Range rows = inside(h, s.kernel.h, s.dilation.h, x.h);
-    for (int64_t j = 0; j < s.out_w; ++j) {
-      const int64_t w = j * s.stride.w - s.padding.w;
-      const Range columns = inside(w, s.kernel.w, s.dilation.w, x.w);
-      body((i * s.out_w + j) * x.channels, (h * x.w + w) * x.channels, rows, columns);
-    }
-  }
-}
 
 // Where the positions of a window lie, relative to the window's origin.
 class Offsets {
@@ -86,6 +35,14 @@ class Offsets {
   int64_t list_[kListed];
 };
 
+// wins ? a : b without a jump, which no processor would predict.
+template <class T>
+T chosen(bool wins, T a, T b) {
+  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  const Bits mask = Bits{0} - Bits{wins};
+  return std::bit_cast<T>((std::bit_cast<Bits>(a) & mask) | (std::bit_cast<Bits>(b) & ~mask));
+}
+
 }  // namespace
 
 template <class T, class Index>
@@ -94,14 +51,15 @@ void max_pool_forward(const PoolImages& x_shape, const MaxWindows& s, const T* x
   using Lane = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;  // as wide as T, for vectors
   const Offsets offsets(x_shape, s);
   const Lane empty = static_cast<Lane>(offsets.positions());
+  const WindowWalk for_each_window(x_shape, s);
   const int64_t places = s.out_h * s.out_w;
-  const auto chunk = [&](int64_t image, int64_t first, int64_t channels) {
+  const auto chunk = [&](int64_t image, int64_t first, auto channels) {
     const T* pixels = x + image * x_shape.h * x_shape.w * x_shape.channels + first;
     T* out = y + image * places * x_shape.channels + first;
     Index* out_index = index + image * places * x_shape.channels + first;
     T best[kChannels];
     Lane where[kChannels];
-    for_each_window(x_shape, s, [&](int64_t place, int64_t origin, Range rows, Range columns) {
+    for_each_window([&](int64_t place, int64_t origin, Range rows, Range columns) {
       std::fill_n(best, channels, -std::numeric_limits<T>::infinity());
       std::fill_n(where, channels, empty);
       for (int64_t r = rows.begin; r < rows.end; ++r) {
@@ -112,8 +70,8 @@ void max_pool_forward(const PoolImages& x_shape, const MaxWindows& s, const T* x
             const T value = values[c];
             // NaN wins, and so does the first value, even if it is -inf.
             const bool wins = (value > best[c]) | (value != value) | (where[c] == empty);
-            best[c] = wins ? value : best[c];
-            where[c] = wins ? k : where[c];
+            best[c] = chosen(wins, value, best[c]);
+            where[c] = chosen(wins, k, where[c]);
           }
         }
       }
@@ -130,13 +88,14 @@ template <class T, class Index>
 void max_pool_scatter(const PoolImages& x_shape, const MaxWindows& s, const T* dy,
                       const Index* index, T* dx) {
   const Offsets offsets(x_shape, s);
+  const WindowWalk for_each_window(x_shape, s);
   const int64_t places = s.out_h * s.out_w;
-  const auto chunk = [&](int64_t image, int64_t first, int64_t channels) {
+  const auto chunk = [&](int64_t image, int64_t first, auto channels) {
     T* pixels = dx + image * x_shape.h * x_shape.w * x_shape.channels + first;
     const T* in = dy + image * places * x_shape.channels + first;
     const Index* in_index = index + image * places * x_shape.channels + first;
     zero_chunk(x_shape, channels, pixels);
-    for_each_window(x_shape, s, [&](int64_t place, int64_t origin, Range, Range) {
+    for_each_window([&](int64_t place, int64_t origin, Range, Range) {
       for (int64_t c = 0; c < channels; ++c) {
         const int64_t k = in_index[place + c];
         if (k < offsets.positions()) pixels[origin + offsets[k] + c] += in[place + c];
@@ -150,12 +109,13 @@ template <class T, class Index>
 void max_pool_gather(const PoolImages& x_shape, const MaxWindows& s, const T* x, const Index* index,
                      T* y) {
   const Offsets offsets(x_shape, s);
+  const WindowWalk for_each_window(x_shape, s);
   const int64_t places = s.out_h * s.out_w;
-  const auto chunk = [&](int64_t image, int64_t first, int64_t channels) {
+  const auto chunk = [&](int64_t image, int64_t first, auto channels) {
     const T* pixels = x + image * x_shape.h * x_shape.w * x_shape.channels + first;
     T* out = y + image * places * x_shape.channels + first;
     const Index* in_index = index + image * places * x_shape.channels + first;
-    for_each_window(x_shape, s, [&](int64_t place, int64_t origin, Range, Range) {
+    for_each_window([&](int64_t place, int64_t origin, Range, Range) {
       for (int64_t c = 0; c < channels; ++c) {
         const int64_t k = in_index[place + c];
         out[place + c] = k < offsets.positions() ? pixels[origin + offsets[k] + c] : T{0};
@@ -168,7 +128,7 @@ void max_pool_gather(const PoolImages& x_shape, const MaxWindows& s, const T* x,
 template <class T>
 void average_forward(const PoolImages& x_shape, const AverageBins& bins, const T* x, T* y) {
   const int64_t places = static_cast<int64_t>(bins.rows.size() * bins.columns.size());
-  const auto chunk = [&](int64_t image, int64_t first, int64_t channels) {
+  const auto chunk = [&](int64_t image, int64_t first, auto channels) {
     const T* pixels = x + image * x_shape.h * x_shape.w * x_shape.channels + first;
     T* out = y + image * places * x_shape.channels + first;
     for (const Bin& row : bins.rows) {
@@ -192,7 +152,7 @@ void average_forward(const PoolImages& x_shape, const AverageBins& bins, const T
 template <class T>
 void average_backward(const PoolImages& x_shape, const AverageBins& bins, const T* dy, T* dx) {
   const int64_t places = static_cast<int64_t>(bins.rows.size() * bins.columns.size());
-  const auto chunk = [&](int64_t image, int64_t first, int64_t channels) {
+  const auto chunk = [&](int64_t image, int64_t first, auto channels) {
     T* pixels = dx + image * x_shape.h * x_shape.w * x_shape.channels + first;
     const T* in = dy + image * places * x_shape.channels + first;
     zero_chunk(x_shape, channels, pixels);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels of pooling, for both memory orders: channels-last memory is [n, h, w, c], row-major
-// memory is the same with n*c images of one channel. They are Tern's own in float32 too: oneDNN's
-// maximum drops NaN and turns -inf into the lowest number, and is no faster (pooling waits for
-// memory). Private: not installed.
+// memory is the same with n*c images of one channel. The fast ones are Tern's own, not oneDNN's,
+// whose maximum drops NaN and turns -inf into the lowest number. Private: not installed.
 #pragma once
 
 #include <cstdint>
@@ -55,5 +54,17 @@ void average_forward(const PoolImages& x_shape, const AverageBins& bins, const T
 /// The adjoint: every dy[i,j] / (rows[i].count * columns[j].count) is added to its bin's pixels.
 template <class T>
 void average_backward(const PoolImages& x_shape, const AverageBins& bins, const T* dy, T* dx);
+
+/// @name The same for float32 with many channels, vectorized over them
+/// @{
+void max_pool_forward_fast(const PoolImages& x_shape, const MaxWindows& windows, const float* x,
+                           float* y, uint8_t* index);
+void max_pool_scatter_fast(const PoolImages& x_shape, const MaxWindows& windows, const float* dy,
+                           const uint8_t* index, float* dx);
+void average_forward_fast(const PoolImages& x_shape, const AverageBins& bins, const float* x,
+                          float* y);
+void average_backward_fast(const PoolImages& x_shape, const AverageBins& bins, const float* dy,
+                           float* dx);
+/// @}
 
 }  // namespace tern::kernels
