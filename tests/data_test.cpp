@@ -7,6 +7,7 @@
 #include <tern/data/images.h>
 #include <zlib.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>

@@ -222,6 +222,40 @@ TEST(DataLoader, StacksTheExamplesOfAUsersDataSet) {
   EXPECT_TRUE(contains(error_of([&] { bad.begin(); }), "example 4 has no y"));
 }
 
+/// One with random changes of its own.
+class Noisy final : public data::Dataset {
+ public:
+  int64_t size() const override { return 6; }
+  data::Example get(int64_t index) const override {
+    return {full({1}, 10.0 * static_cast<double>(index)), {}};
+  }
+  data::Example augmented(int64_t index, Generator& random) const override {
+    return {full({1}, 10.0 * static_cast<double>(index) + random.uniform()), {}};
+  }
+};
+
+TEST(DataLoader, RandomChangesOfAUsersDataSetAreTheSameForAnyWorkers) {
+  const auto run = [](int64_t workers) {
+    DataLoader loader(Noisy(), {.batch_size = 2, .workers = workers, .seed = 1});
+    std::vector<float> all;
+    for (int epoch = 0; epoch < 2; ++epoch) {
+      for (auto [x, y] : loader) {
+        for (const float value : x.to_vector<float>()) all.push_back(value);
+      }
+    }
+    return all;
+  };
+  const std::vector<float> values = run(0);
+  EXPECT_EQ(values, run(3));
+  ASSERT_EQ(values.size(), 12u);
+  std::vector<float> noise;
+  for (size_t i = 0; i < 12; ++i) noise.push_back(values[i] - 10.0f * static_cast<float>(i % 6));
+  std::sort(noise.begin(), noise.end());
+  for (size_t i = 0; i + 1 < 12; ++i) EXPECT_GT(noise[i + 1] - noise[i], 1e-5f);  // all differ
+  EXPECT_GE(noise.front(), 0.0f);
+  EXPECT_LE(noise.back(), 1.0f);
+}
+
 TEST(DataLoader, ValidatesOptions) {
   EXPECT_TRUE(contains(error_of([] { DataLoader(numbers(5), LoaderOptions{.batch_size = 0}); }),
                        "batch_size is 0"));

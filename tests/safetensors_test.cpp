@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <tern/core/error.h>
 #include <tern/core/random.h>
 #include <tern/core/tensor.h>
@@ -10,6 +10,8 @@
 
 #include <bit>
 #include <cmath>
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -334,6 +336,25 @@ TEST_F(Safetensors, ReplacesAFileWholeAndLeavesNoOther) {
   const std::string bytes("new\0bytes", 9);
   io::write_file_atomically(path("report.html"), bytes);
   EXPECT_EQ(slurp(path("report.html")), bytes);
+  EXPECT_EQ(files(), 1u);
+}
+
+// As on a full disk: the system refuses to write more.
+TEST_F(Safetensors, AWriteThatFailsHalfwayLeavesTheOldFile) {
+  io::write_file_atomically(path(), "old");
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = 10000;
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string message = error_of([&] {
+    io::save_safetensors({{"x", zeros({100000})}}, path());
+  });
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_TRUE(contains(message, "cannot write " + path())) << message;
+  EXPECT_EQ(slurp(path()), "old");
   EXPECT_EQ(files(), 1u);
 }
 
