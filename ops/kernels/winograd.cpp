@@ -105,7 +105,7 @@ void transform_outputs(const Kernels& kernels, const Convolution& conv, float* l
 void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int threads) {
   constexpr int64_t kPanel = 64;
   const int64_t panels = divide_up(conv.out, kPanel);
-  const int64_t block = conv.out < kPanel ? 32 : 16;
+  const int64_t block = conv.out < kPanel ? 2 * kernels.tiles : kernels.tiles;
   const auto panel_width = [&](int64_t panel) {
     return round_up(std::min(kPanel, conv.out - panel * kPanel), kernels.lanes);
   };

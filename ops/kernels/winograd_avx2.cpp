@@ -35,6 +35,7 @@ inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); 
 // Micro tiles of the matrix product: rows x vectors of columns, for 16 registers.
 constexpr int kMaxColumns = 2;
 constexpr int micro_rows(int columns) { return columns == 2 ? 6 : 8; }
+constexpr int kTilesAtOnce = 24;  // a multiple of micro_rows
 
 }  // namespace
 }  // namespace tern::kernels::winograd

@@ -34,6 +34,7 @@ inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); 
 // Micro tiles of the matrix product: rows x vectors of columns, for 32 registers.
 constexpr int kMaxColumns = 4;
 constexpr int micro_rows(int columns) { return columns >= 3 ? 4 : 8; }
+constexpr int kTilesAtOnce = 16;  // a multiple of micro_rows
 
 }  // namespace
 }  // namespace tern::kernels::winograd

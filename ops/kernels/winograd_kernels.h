@@ -78,6 +78,7 @@ struct Weights {
 /// transformed rows are filled up to the next multiple of `lanes` (with zeros), pixels never.
 struct Kernels {
   int64_t lanes;
+  int64_t tiles;  // how many at once suit `multiply` and the second-level cache
 
   /// v = B^T d B for channels [first, first + channels). patch: 36 pixels of x; next: pixels worth
   /// prefetching meanwhile.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels of winograd_kernels.h, written once over a vector type. Included by winograd_avx2.cpp
 // and winograd_avx512.cpp after each has chosen its instruction set and defined Vec, kLanes, zero,
-// broadcast, load, store, their _first variants, multiply_add, kMaxColumns and micro_rows. No
-// standard header may be included here: it would be compiled for that instruction set.
+// broadcast, load, store, their _first variants, multiply_add, kMaxColumns, micro_rows and
+// kTilesAtOnce. No standard header may be included here: it would be compiled for that instruction
+// set.
 //
 // Products that feed a sum are written multiply_add, so that no compiler has a choice to make and
 // an element has the same bits whether it falls into a whole vector or a rest.
@@ -333,9 +334,17 @@ inline void multiply_columns(const Product& p, int64_t column) {
 void multiply(const Product& p) { multiply_columns<false, kMaxColumns>(p, 0); }
 void multiply_transposed(const Product& p) { multiply_columns<true, kMaxColumns>(p, 0); }
 
-constexpr Kernels kKernels = {kLanes,           transform_input,    transform_gradient,
-                              transform_output, transform_weights,  transform_weight_gradient,
-                              multiply,         multiply_transposed};
+constexpr Kernels kKernels = {
+    .lanes = kLanes,
+    .tiles = kTilesAtOnce,
+    .transform_input = transform_input,
+    .transform_gradient = transform_gradient,
+    .transform_output = transform_output,
+    .transform_weights = transform_weights,
+    .transform_weight_gradient = transform_weight_gradient,
+    .multiply = multiply,
+    .multiply_transposed = multiply_transposed,
+};
 
 }  // namespace
 }  // namespace tern::kernels::winograd
