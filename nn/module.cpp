@@ -250,6 +250,19 @@ void Module::add_child(const std::string& name, const Module& child, const std::
   state_->children.push_back({name, copier(child), copier});
 }
 
+void Module::replace_child(const std::string& name, const Module& child,
+                           const std::type_info& type, Copier copier) {
+  size_t i = 0;
+  while (i < state_->children.size() && state_->children[i].name != name) ++i;
+  if (i == state_->children.size()) {
+    fail("replace_module", type_name(), " has no child called \"", name, "\"");
+  }
+  add_child(name + " (new)", child, type, copier);
+  state_->children[i] = std::move(state_->children.back());
+  state_->children[i].name = name;
+  state_->children.pop_back();
+}
+
 Tensor Module::register_parameter(const std::string& name, const Tensor& tensor) {
   check_name("register_parameter", name);
   if (tensor.defined()) {

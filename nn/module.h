@@ -88,6 +88,16 @@ class Module {
   /// Itself (named "") and everything below it, each module once.
   std::vector<std::pair<std::string, Module*>> named_modules();
   std::vector<std::pair<std::string, const Module*>> named_modules() const;
+  /// Puts a handle of `module` in the place of the direct child called `name`: for functions that
+  /// rewrite containers (fold_batch_norm), which look their children up when they run. Members of a
+  /// class that runs its layers by their own names are not changed. Throws Error if there is none.
+  template <class M>
+  requires(std::derived_from<M, Module>) void replace_module(const std::string& name,
+                                                             const M& module) {
+    replace_child(name, module, typeid(M), [](const Module& original) -> std::shared_ptr<Module> {
+      return std::make_shared<M>(static_cast<const M&>(original));
+    });
+  }
   /// Calls f on everything below and then on itself, each module once.
   void apply(const std::function<void(Module&)>& f);
   /// @}
@@ -186,6 +196,8 @@ class Module {
 
   void add_child(const std::string& name, const Module& child, const std::type_info& type,
                  Copier copier);
+  void replace_child(const std::string& name, const Module& child, const std::type_info& type,
+                     Copier copier);
   void check_name(const char* op, const std::string& name) const;
   /// Everything below and including this module, in order; shared modules once or at each place.
   Named walk(bool once) const;

@@ -32,10 +32,10 @@ class Momentum {
 enum class RunningVar : uint8_t { unbiased, biased };
 
 struct BatchNormParams {
-  bool training = false;           ///< normalize with the batch's statistics
-  bool update_running = true;      ///< in training, update running_mean and running_var if given
+  bool training = false;       ///< normalize with the batch's statistics
+  bool update_running = true;  ///< in training, update running_mean and running_var if given
   Momentum momentum = Momentum::update(0.1);
-  int64_t batches_tracked = 1;     ///< for Momentum::cumulative(): the number of this batch
+  int64_t batches_tracked = 1;  ///< for Momentum::cumulative(): the number of this batch
   double eps = 1e-5;
   RunningVar running_var = RunningVar::unbiased;
   DataFormat data_format = DataFormat::NCHW;

@@ -9,6 +9,9 @@ namespace tern::kernels::batch_norm {
 namespace {
 using Vec = float __attribute__((vector_size(16)));
 constexpr int64_t kLanes = 4;
+inline void stream(float* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
+inline void drain() {}
+inline void in_register(const Vec&) {}
 }  // namespace
 }  // namespace tern::kernels::batch_norm
 

@@ -45,6 +45,12 @@ float pivot(const Layout& layout, const float* x, int64_t c) {
   return std::isfinite(p) ? p : 0.0f;
 }
 
+/// Whether a result is best written around the caches, because nobody will find it there.
+bool outgrows_caches(const Layout& layout) {
+  constexpr int64_t kLargest = int64_t{12} << 20;
+  return layout.count() * layout.channels * static_cast<int64_t>(sizeof(float)) > kLargest;
+}
+
 /// The constants of y = (x - center) * scale + shift. The mean's rounding to float goes into the
 /// shift, which keeps y exact where the mean is large.
 void set_forward(const Problem<float>& p, const Statistics& statistics, int64_t c,
@@ -62,6 +68,7 @@ void set_forward(const Problem<float>& p, const Statistics& statistics, int64_t 
 
 void map_forward(const Walk& walk, const Problem<float>& p, const Constants& constants, bool sum,
                  Pass::Finish finish, float* y) {
+  const bool stream = outgrows_caches(p.layout);
   if (walk.by_columns()) {
     const Channels& columns = constants.columns();
     walk.run_columns(
@@ -70,7 +77,8 @@ void map_forward(const Walk& walk, const Problem<float>& p, const Constants& con
           loops().column_moments(m, p.x + offset, columns.center + column, s, q);
         },
         finish,
-        [&](const Matrix& m, int64_t offset, int64_t column) {
+        [&](Matrix m, int64_t offset, int64_t column) {
+          m.stream = stream;
           loops().column_forward(m, p.x + offset, columns.from(column), p.relu, y + offset);
         });
   } else {
@@ -81,7 +89,7 @@ void map_forward(const Walk& walk, const Problem<float>& p, const Constants& con
         },
         finish,
         [&](int64_t count, int64_t offset, int64_t c) {
-          loops().run_forward(count, p.x + offset, constants.at(c), p.relu, y + offset);
+          loops().run_forward(count, p.x + offset, constants.at(c), p.relu, stream, y + offset);
         });
   }
 }
@@ -126,7 +134,7 @@ void backward(const Problem<float>& p, const Statistics& statistics, const float
   const Channels& channels = constants.channels();
   const double n = static_cast<double>(p.layout.count());
   const bool through = statistics.of_batch;
-  const bool map = gradients.dx != nullptr;
+  const bool map = gradients.dx != nullptr, stream = outgrows_caches(p.layout);
   const bool sum = (map && through) || gradients.dweight || gradients.dbias;
   for (int64_t c = 0; c < p.layout.channels; ++c) set_forward(p, statistics, c, channels);
 
@@ -153,7 +161,8 @@ void backward(const Problem<float>& p, const Statistics& statistics, const float
           loops().column_sums(m, p.x + offset, dy + offset, columns.from(column), p.relu, s, q);
         },
         finish,
-        [&](const Matrix& m, int64_t offset, int64_t column) {
+        [&](Matrix m, int64_t offset, int64_t column) {
+          m.stream = stream;
           loops().column_backward(m, p.x + offset, dy + offset, columns.from(column), p.relu,
                                   through, gradients.dx + offset);
         });
@@ -166,7 +175,7 @@ void backward(const Problem<float>& p, const Statistics& statistics, const float
         finish,
         [&](int64_t count, int64_t offset, int64_t c) {
           loops().run_backward(count, p.x + offset, dy + offset, constants.at(c), p.relu, through,
-                               gradients.dx + offset);
+                               stream, gradients.dx + offset);
         });
   }
 }

@@ -25,9 +25,11 @@ struct Channels {
   }
 };
 
-/// A matrix of floats; x, dy, y and dx lie alike.
+/// A matrix of floats; x, dy, y and dx lie alike. `stream`: write around the caches (results that
+/// are larger than they are).
 struct Matrix {
   int64_t rows, stride, columns;
+  bool stream = false;
 };
 
 /// The longest line of columns that a call for sums may have.
@@ -49,11 +51,12 @@ struct Loops {
 
   /// The same for `count` consecutive elements of one channel.
   void (*run_moments)(int64_t count, const float* x, float center, double& sum, double& square);
-  void (*run_forward)(int64_t count, const float* x, const Channel& channel, bool relu, float* y);
+  void (*run_forward)(int64_t count, const float* x, const Channel& channel, bool relu, bool stream,
+                      float* y);
   void (*run_sums)(int64_t count, const float* x, const float* dy, const Channel& channel,
                    bool relu, double& sum_g, double& sum_gx);
   void (*run_backward)(int64_t count, const float* x, const float* dy, const Channel& channel,
-                       bool relu, bool through, float* dx);
+                       bool relu, bool through, bool stream, float* dx);
 };
 
 const Loops& baseline_loops();

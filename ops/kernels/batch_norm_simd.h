@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loops of batch_norm_loops.h, written once over a vector type: `Vec` of kLanes floats, which
-// the including file defines after it has chosen its instruction set. No header may be included
-// here: it would be compiled for that instruction set. V is Vec, or float for what is left over.
+// the including file defines, with stream, drain and in_register, after it has chosen its
+// instruction set. No header may be included here: it would be compiled for that instruction set. V
+// is Vec, or float for what is left over.
 
 namespace tern::kernels::batch_norm {
 namespace {
@@ -22,6 +23,19 @@ inline void store(float* p, V v) {
   __builtin_memcpy(p, &v, sizeof v);
 }
 
+/// Results go around the caches if kStream and p is aligned to vectors; drain() makes them visible
+/// to other threads.
+template <bool kStream, class V>
+inline void write(float* p, V v) {
+  if constexpr (kStream && sizeof v == sizeof(Vec)) {
+    stream(p, v);
+  } else {
+    store(p, v);
+  }
+}
+inline void in_register(float) {}
+inline bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % sizeof(Vec) == 0; }
+
 /// f(Vec{}, j) for whole vectors of columns, f(float{}, j) for the rest.
 template <class F>
 inline void for_columns(int64_t columns, F&& f) {
@@ -38,7 +52,10 @@ inline V cut(V y) {
 }
 template <bool kRelu, class V>
 inline V uncut(V dy, V d, V scale, V shift) {
-  if constexpr (kRelu) return d * scale + shift <= 0 ? V{} : dy;
+  if constexpr (kRelu) {
+    in_register(dy);
+    return d * scale + shift <= 0 ? V{} : dy;
+  }
   return dy;
 }
 
@@ -111,33 +128,53 @@ void column_sums(const Matrix& m, const float* x, const float* dy, const Channel
   });
 }
 
-template <bool kRelu>
-void column_forward(const Matrix& m, const float* x, const Channels& channels, float* y) {
-  for (int64_t row = 0; row < m.rows; ++row, x += m.stride, y += m.stride) {
+/// f(v, j, rows, offset) for groups of rows: few, so that constants are read once for several.
+template <class F>
+inline void map_columns(const Matrix& m, F&& f) {
+  constexpr int kRows = 4;
+  int64_t row = 0;
+  for (; row + kRows <= m.rows; row += kRows) {
     for_columns(m.columns, [&](auto v, int64_t j) {
-      using V = decltype(v);
-      const V d = load<V>(x + j) - load<V>(channels.center + j);
-      store(y + j, cut<kRelu>(d * load<V>(channels.scale + j) + load<V>(channels.shift + j)));
+      f(v, j, std::integral_constant<int, kRows>{}, row * m.stride + j);
+    });
+  }
+  for (; row < m.rows; ++row) {
+    for_columns(m.columns, [&](auto v, int64_t j) {
+      f(v, j, std::integral_constant<int, 1>{}, row * m.stride + j);
     });
   }
 }
 
-template <bool kRelu, bool kThrough>
+template <bool kRelu, bool kStream>
+void column_forward(const Matrix& m, const float* x, const Channels& channels, float* y) {
+  map_columns(m, [&](auto v, int64_t j, auto rows, int64_t offset) {
+    using V = decltype(v);
+    const V center = load<V>(channels.center + j);
+    const V scale = load<V>(channels.scale + j), shift = load<V>(channels.shift + j);
+    for (int r = 0; r < rows(); ++r, offset += m.stride) {
+      write<kStream>(y + offset, cut<kRelu>((load<V>(x + offset) - center) * scale + shift));
+    }
+  });
+  if (kStream) drain();
+}
+
+template <bool kRelu, bool kThrough, bool kStream>
 void column_backward(const Matrix& m, const float* x, const float* dy, const Channels& channels,
                      float* dx) {
-  for (int64_t row = 0; row < m.rows; ++row, x += m.stride, dy += m.stride, dx += m.stride) {
-    for_columns(m.columns, [&](auto v, int64_t j) {
-      using V = decltype(v);
-      const V d = load<V>(x + j) - load<V>(channels.center + j);
-      const V g = uncut<kRelu>(load<V>(dy + j), d, load<V>(channels.scale + j),
-                               load<V>(channels.shift + j));
-      V result = g * load<V>(channels.from_g + j);
-      if constexpr (kThrough) {
-        result += d * load<V>(channels.from_x + j) + load<V>(channels.constant + j);
-      }
-      store(dx + j, result);
-    });
-  }
+  map_columns(m, [&](auto v, int64_t j, auto rows, int64_t offset) {
+    using V = decltype(v);
+    const V center = load<V>(channels.center + j);
+    const V scale = load<V>(channels.scale + j), shift = load<V>(channels.shift + j);
+    const V from_g = load<V>(channels.from_g + j), from_x = load<V>(channels.from_x + j);
+    const V constant = load<V>(channels.constant + j);
+    for (int r = 0; r < rows(); ++r, offset += m.stride) {
+      const V d = load<V>(x + offset) - center;
+      V result = uncut<kRelu>(load<V>(dy + offset), d, scale, shift) * from_g;
+      if constexpr (kThrough) result += d * from_x + constant;
+      write<kStream>(dx + offset, result);
+    }
+  });
+  if (kStream) drain();
 }
 
 // ---- Runs: consecutive elements of one channel --------------------------------------------------
@@ -186,63 +223,87 @@ void run_sums(int64_t count, const float* x, const float* dy, const Channel& cha
   });
 }
 
-template <bool kRelu>
-void run_forward(int64_t count, const float* x, const Channel& channel, float* y) {
-  for_columns(count, [&](auto v, int64_t i) {
-    using V = decltype(v);
-    store(y + i, cut<kRelu>((load<V>(x + i) - channel.center) * channel.scale + channel.shift));
-  });
+/// f(Vec{} or float{}, i) for i from 0 to count, in vectors where p + i is aligned.
+template <class F>
+inline void map_run(int64_t count, const float* p, F&& f) {
+  int64_t i = 0;
+  for (; i < count && !aligned(p + i); ++i) f(float{}, i);
+  const int64_t start = i;
+  for_columns(count - start, [&](auto v, int64_t j) { f(v, start + j); });
 }
 
-template <bool kRelu, bool kThrough>
-void run_backward(int64_t count, const float* x, const float* dy, const Channel& channel,
-                  float* dx) {
-  for_columns(count, [&](auto v, int64_t i) {
+template <bool kRelu, bool kStream>
+void run_forward(int64_t count, const float* x, const Channel& channel, float* y) {
+  map_run(count, y, [&](auto v, int64_t i) {
     using V = decltype(v);
     const V d = load<V>(x + i) - channel.center;
-    const V g = uncut<kRelu>(load<V>(dy + i), d, V{} + channel.scale, V{} + channel.shift);
-    V result = g * channel.from_g;
-    if constexpr (kThrough) result += d * channel.from_x + channel.constant;
-    store(dx + i, result);
+    write<kStream>(y + i, cut<kRelu>(d * channel.scale + channel.shift));
   });
+  if (kStream) drain();
 }
 
-/// Calls f with the two conditions as compile-time constants.
+template <bool kRelu, bool kThrough, bool kStream>
+void run_backward(int64_t count, const float* x, const float* dy, const Channel& channel,
+                  float* dx) {
+  map_run(count, dx, [&](auto v, int64_t i) {
+    using V = decltype(v);
+    const V d = load<V>(x + i) - channel.center;
+    V result =
+        uncut<kRelu>(load<V>(dy + i), d, V{} + channel.scale, V{} + channel.shift) * channel.from_g;
+    if constexpr (kThrough) result += d * channel.from_x + channel.constant;
+    write<kStream>(dx + i, result);
+  });
+  if (kStream) drain();
+}
+
+/// Calls f with the conditions as compile-time constants.
 template <class F>
-inline void choose(bool a, bool b, F&& f) {
-  using Yes = std::true_type;
-  using No = std::false_type;
-  a ? (b ? f(Yes{}, Yes{}) : f(Yes{}, No{})) : (b ? f(No{}, Yes{}) : f(No{}, No{}));
+inline void choose(F&& f) {
+  f();
+}
+template <class F, class... Rest>
+inline void choose(F&& f, bool first, Rest... rest) {
+  if (first) {
+    choose([&](auto... others) { f(std::true_type{}, others...); }, rest...);
+  } else {
+    choose([&](auto... others) { f(std::false_type{}, others...); }, rest...);
+  }
+}
+
+/// Streaming needs every row to begin on a vector.
+inline bool streams(const Matrix& m, const float* p) {
+  return m.stream && m.stride % kLanes == 0 && aligned(p);
 }
 
 constexpr Loops kLoops = {
     column_moments,
     [](const Matrix& m, const float* x, const Channels& channels, bool relu, float* y) {
-      relu ? column_forward<true>(m, x, channels, y) : column_forward<false>(m, x, channels, y);
+      choose([&](auto r, auto s) { column_forward<r(), s()>(m, x, channels, y); }, relu,
+             streams(m, y));
     },
     [](const Matrix& m, const float* x, const float* dy, const Channels& channels, bool relu,
        double* sum_g, double* sum_gx) {
-      relu ? column_sums<true>(m, x, dy, channels, sum_g, sum_gx)
-           : column_sums<false>(m, x, dy, channels, sum_g, sum_gx);
+      choose([&](auto r) { column_sums<r()>(m, x, dy, channels, sum_g, sum_gx); }, relu);
     },
     [](const Matrix& m, const float* x, const float* dy, const Channels& channels, bool relu,
        bool through, float* dx) {
-      choose(relu, through,
-             [&](auto r, auto t) { column_backward<r(), t()>(m, x, dy, channels, dx); });
+      choose(
+          [&](auto r, auto t, auto s) { column_backward<r(), t(), s()>(m, x, dy, channels, dx); },
+          relu, through, streams(m, dx));
     },
     run_moments,
-    [](int64_t count, const float* x, const Channel& channel, bool relu, float* y) {
-      relu ? run_forward<true>(count, x, channel, y) : run_forward<false>(count, x, channel, y);
+    [](int64_t count, const float* x, const Channel& channel, bool relu, bool stream, float* y) {
+      choose([&](auto r, auto s) { run_forward<r(), s()>(count, x, channel, y); }, relu, stream);
     },
     [](int64_t count, const float* x, const float* dy, const Channel& channel, bool relu,
        double& sum_g, double& sum_gx) {
-      relu ? run_sums<true>(count, x, dy, channel, sum_g, sum_gx)
-           : run_sums<false>(count, x, dy, channel, sum_g, sum_gx);
+      choose([&](auto r) { run_sums<r()>(count, x, dy, channel, sum_g, sum_gx); }, relu);
     },
     [](int64_t count, const float* x, const float* dy, const Channel& channel, bool relu,
-       bool through, float* dx) {
-      choose(relu, through,
-             [&](auto r, auto t) { run_backward<r(), t()>(count, x, dy, channel, dx); });
+       bool through, bool stream, float* dx) {
+      choose(
+          [&](auto r, auto t, auto s) { run_backward<r(), t(), s()>(count, x, dy, channel, dx); },
+          relu, through, stream);
     },
 };
 
