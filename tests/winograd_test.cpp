@@ -235,8 +235,11 @@ TEST(Winograd, EveryScheduleIsExact) {
   expect_all_passes_exact({7, 300, 56, 32, 32, 0, 2});   // and too many tiles to transform at once
 }
 
-TEST(Winograd, NoImagesGiveNoGradient) {
+TEST(Winograd, NoImagesGiveNoOutputAndZeroGradient) {
   const Shape s{0, 16, 16, 8, 8, 1, 1};
+  const std::vector<float> w(static_cast<size_t>(w_size(s)), 1.0f);
+  run(0, [&](float* y) { forward(s, nullptr, w.data(), nullptr, y); });
+  run(0, [&](float* dx) { backward_data(s, nullptr, w.data(), dx); });
   const auto dw =
       run(w_size(s), [&](float* out) { backward_weights(s, nullptr, nullptr, out, true); });
   EXPECT_EQ(dw, std::vector<float>(dw.size(), 0.0f));

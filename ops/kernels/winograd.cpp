@@ -15,8 +15,7 @@
 namespace tern::kernels::winograd {
 namespace {
 
-// ---- Instruction sets
-// ----------------------------------------------------------------------------
+// ---- Instruction sets ----
 
 bool cpu_has(Isa isa) {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -51,8 +50,7 @@ const Allowed& allowed() {
   return result;
 }
 
-// ---- Forward and backward data
-// -------------------------------------------------------------------
+// ---- Forward and backward data ----
 
 /// y = x * w + bias, for either direction: backward data is a convolution of dy with the turned
 /// weights, "in" and "out" exchanged.
@@ -67,10 +65,10 @@ struct Convolution {
 
 /// Pixels outside of the image: what is read there is zero, what is written there is lost.
 struct Outside {
-  explicit Outside(const Convolution& conv) : zeros(bytes(conv.in)), lost(bytes(conv.out)) {
-    std::memset(zeros.as<float>(), 0, bytes(conv.in));
+  explicit Outside(const Convolution& conv)
+      : zeros(float_bytes(conv.in)), lost(float_bytes(conv.out)) {
+    std::memset(zeros.as<float>(), 0, float_bytes(conv.in));
   }
-  static size_t bytes(int64_t channels) { return static_cast<size_t>(channels) * sizeof(float); }
   memory::Scratch zeros, lost;
 };
 
@@ -211,6 +209,7 @@ void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int t
 
 void convolve(const Kernels& kernels, const Convolution& conv) {
   const int threads = num_threads();
+  if (conv.tiles.count == 0) return;
   if (conv.tiles.count < conv.out) {
     convolve_by_channels(kernels, conv, threads);
   } else {
@@ -225,8 +224,8 @@ bool available() { return allowed().avx2; }
 Isa preferred_isa() {
   if (!available()) {
     fail("winograd",
-         "needs AVX2 and FMA, which this CPU lacks or ONEDNN_MAX_CPU_ISA forbids; use "
-         "the direct convolution");
+         "needs AVX2 and FMA, which this CPU lacks or ONEDNN_MAX_CPU_ISA forbids; use the direct "
+         "convolution");
   }
   return allowed().avx512 ? Isa::avx512 : Isa::avx2;
 }
@@ -257,8 +256,9 @@ bool profitable(const Shape& s) {
   const Tiles tiles(s.n, s.output_h(), s.output_w());
   const bool vectors_filled = s.c >= 8 && s.k >= 8 && s.c * s.k >= 256;
   const bool tiles_filled = 2 * s.n * s.output_h() * s.output_w() >= tiles.count * kTilePixels;
-  const bool worth_the_weights = tiles.count >= 16;                   // U is computed once per call
-  const bool worth_the_threads = tiles.count * s.c * s.k >= 1 << 16;  // several start and stop
+  const bool worth_the_weights = tiles.count >= 16;  // which are transformed once per call
+  const bool worth_the_threads =
+      tiles.count * s.c * s.k >= 1 << 16;  // which start two or three times
   return vectors_filled && tiles_filled && worth_the_weights && worth_the_threads;
 }
 

@@ -15,31 +15,34 @@
 //
 // which is, written out,
 //
-//         | a2b2    0  -a2-b2     0   1  0 |        |   1/N0      0      0 |       | 1   0   0   0
-//         | |   0  -ab2   -b2       a   1  0 |        |   1/Na   a/Na  a2/Na |       | 1   a  a2 a3
-//         |
-//   B^T = |   0   ab2   -b2      -a   1  0 |    G = |   1/Na  -a/Na  a2/Na |   A = | 1  -a  a2 -a3
-//   |
-//         |   0  -a2b   -a2       b   1  0 |        |   1/Nb   b/Nb  b2/Nb |       | 1   b  b2  b3
-//         | |   0   a2b   -a2      -b   1  0 |        |   1/Nb  -b/Nb  b2/Nb |       | 1  -b  b2
-//         -b3 | |   0  a2b2     0  -a2-b2   0  1 |        |      0      0      1 |       | 0   0 0
-//         1 |
+//         | a2b2    0  -a2-b2     0   1  0 |        |  1/N0      0      0 |
+//         |   0  -ab2   -b2       a   1  0 |        |  1/Na   a/Na  a2/Na |
+//   B^T = |   0   ab2   -b2      -a   1  0 |    G = |  1/Na  -a/Na  a2/Na |
+//         |   0  -a2b   -a2       b   1  0 |        |  1/Nb   b/Nb  b2/Nb |
+//         |   0   a2b   -a2      -b   1  0 |        |  1/Nb  -b/Nb  b2/Nb |
+//         |   0  a2b2     0  -a2-b2   0  1 |        |     0      0      1 |
 //
-//   N0 = a2 b2,  Na = 2 a2 (a2 - b2),  Nb = 2 b2 (b2 - a2)
+//         | 1   1   1   1   1   0 |
+//   A^T = | 0   a  -a   b  -b   0 |                 N0 = a2 b2
+//         | 0  a2  a2  b2  b2   0 |                 Na = 2 a2 (a2 - b2)
+//         | 0  a3 -a3  b3 -b3   1 |                 Nb = 2 b2 (b2 - a2)
 //
-// In two dimensions the same matrices act on rows and on columns. With one 4x4 output tile after
-// another, the element-by-element products of all channels are 36 matrix products:
+// In two dimensions the same matrices act on rows and on columns. Over many 4x4 output tiles and
+// all channels, the products element by element are 36 matrix products, one per element xi:
 //
-//   forward            V = B^T d B    U = G g G^T    M[xi] = V[xi] U[xi]^T     y  = A^T M A  (+
-//   bias) backward data      the same with dy for x, C and K exchanged, g turned by 180 degrees,
-//   pad 2 - pad backward weights   V = B^T d B    D = A dy A^T   M[xi] = sum_tiles D V^T   dg = G^T
-//   M G
+//   forward            V = B^T d B     U = G g G^T     M = V U over channels    y  = A^T M A + bias
+//   backward weights   V = B^T d B     D = A dy A^T    M = D V over tiles       dg = G^T M G
 //
-// xi = 0..35 counts the elements of a transformed tile. The last line is the exact adjoint of the
-// first in g. Points 5/8 and 3/2 give half the rounding error of the textbook's 1 and 2 and cost
-// the same (Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for
-// deep neural networks", 2020, study such points; Lavin and Gray, 2015, the method). The sum
-// over channels is made in chunks of 64, which keeps the error flat as channels grow.
+// Backward data is forward with dy for x, C and K exchanged, g turned by 180 degrees and 2 - pad
+// for pad; backward weights is the exact adjoint of forward in g.
+//
+// Points a = 5/8 and b = 3/2 give half the rounding error of the textbook's 1 and 2 at the same
+// cost. Sums over channels and tiles are made in chunks of at most 64 that are then added, which
+// keeps the error flat as channels grow.
+//
+// Lavin and Gray, "Fast algorithms for convolutional neural networks", 2015: the method.
+// Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for deep
+// neural networks", 2020: the choice of points.
 #pragma once
 
 #include <cstdint>

@@ -17,7 +17,7 @@ constexpr double kN0 = kA2 * kB2, kNa = 2 * kA2 * (kA2 - kB2), kNb = 2 * kB2 * (
 
 inline Vec constant(double value) { return broadcast(static_cast<float>(value)); }
 
-// ---- One line of six points --------------------------------------------------------------------
+// ---- One line of six points ----
 
 /// v = B^T d
 inline void input_line(const Vec (&d)[6], Vec (&v)[6]) {
@@ -103,8 +103,7 @@ inline void both_ways(Line line, Load load_element, Store store_element) {
   }
 }
 
-// ---- Tiles: a vector of channels at a time
-// -------------------------------------------------------
+// ---- Tiles: a vector of channels at a time ----
 
 /// Calls body(first channel, vector is whole) for each vector of channels; the rest comes last.
 template <class Body>
@@ -161,8 +160,7 @@ void transform_output(const float* m, int64_t xi_stride, const float* bias, int6
   });
 }
 
-// ---- Weights: a vector of output (or, for their gradient, input) channels at a time
-// --------------
+// ---- Weights: a vector of output (or, for their gradient, input) channels at a time ----
 
 constexpr int kTaps = 9;
 
@@ -271,8 +269,7 @@ void transform_weight_gradient(const float* m, int64_t xi_stride, int64_t channe
   }
 }
 
-// ---- The matrix product
-// --------------------------------------------------------------------------
+// ---- The matrix product ----
 
 /// kRows x (kColumns vectors) of the product, summed in registers over the whole depth.
 template <bool kTransposed, int kRows, int kColumns>

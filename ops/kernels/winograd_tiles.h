@@ -77,6 +77,7 @@ struct Tiles {
     const int64_t image = tile / (rows * columns), in_image = tile % (rows * columns);
     const int64_t y0 = in_image / columns * kTile - pad_h;
     const int64_t x0 = in_image % columns * kTile - pad_w;
+    // Most tiles lie inside: find theirs without a comparison per pixel.
     if (y0 >= 0 && x0 >= 0 && y0 + kSide <= images.h && x0 + kSide <= images.w) {
       Float* row = images.data + ((image * images.h + y0) * images.w + x0) * images.channels;
       for (int i = 0; i < kSide; ++i, row += images.w * images.channels) {
@@ -97,7 +98,7 @@ struct Tiles {
     }
   }
 
-  /// Calls transform(pixels of the tile, pixels of the next tile, index) for `count` tiles.
+  /// Calls transform(pixels of the tile, pixels of the next tile, index) for `how_many` tiles.
   template <int kSide, class Transform>
   void for_each(int64_t first, int64_t how_many, const Images<const float>& images, int64_t pad_h,
                 int64_t pad_w, const float* zeros, Transform transform) const {
