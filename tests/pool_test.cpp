@@ -340,31 +340,50 @@ TEST(Pool, OrdersAndDtypesAgree) {
   }
 }
 
+// A channel's values in 21 channels, which take vectors of every width, or in one.
+namespace {
+Tensor in_channels(const std::vector<double>& values, const Shape& shape, DType dtype,
+                   Order order) {
+  const Tensor one = tensor(values, shape);
+  if (order == Order::row_major) return one.to(dtype);
+  return to_order(cat(std::vector<Tensor>(21, one), 1), order).to(dtype);
+}
+
+void expect_channels(const Tensor& x, const std::vector<double>& values) {
+  const auto all = x.to(DType::f64).to_vector<double>();
+  ASSERT_EQ(all.size() % values.size(), 0u);
+  for (size_t i = 0; i < all.size(); ++i) {
+    const double expected = values[i % values.size()];
+    EXPECT_TRUE(all[i] == expected || (std::isnan(all[i]) && std::isnan(expected)))
+        << "element " << i << ": " << all[i] << ", " << expected << " expected";
+  }
+}
+}  // namespace
+
 TEST(Pool, FirstOfEqualMaximaGetsTheGradient) {
-  for (const Order order : {Order::row_major, Order::channels_last}) {
-    const Tensor x = to_order(ones({1, 2, 2, 4}), order);
-    const Results r = run([](const Tensor& v) { return max_pool2d(v, 2); }, x,
-                          tensor(std::vector<float>{1, 2, 3, 4}, {1, 2, 1, 2}));
-    EXPECT_EQ(r.dx.to_vector<float>(),
-              (std::vector<float>{1, 0, 2, 0, 0, 0, 0, 0, 3, 0, 4, 0, 0, 0, 0, 0}));
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const Order order : {Order::row_major, Order::channels_last}) {
+      const Tensor x = in_channels(std::vector<double>(8, 1.0), {1, 1, 2, 4}, dtype, order);
+      const Tensor dy = in_channels({1, 2}, {1, 1, 1, 2}, dtype, order);
+      const Results r = run([](const Tensor& v) { return max_pool2d(v, 2); }, x, dy);
+      expect_channels(r.dx, {1, 0, 2, 0, 0, 0, 0, 0});
+    }
   }
 }
 
 TEST(Pool, NanAndInfinityPassThrough) {
   const double nan = std::nan("");
   for (const DType dtype : {DType::f32, DType::f64}) {
-    for (const double other : {0.0, kInfinity}) {
-      const Tensor x = tensor(std::vector<double>{other, nan, other, other, -kInfinity, -kInfinity,
-                                                  -kInfinity, -kInfinity},
-                              {1, 2, 2, 2})
-                           .to(dtype);
-      const Results r = run([](const Tensor& v) { return max_pool2d(v, 2); }, x,
-                            tensor(std::vector<double>{2, 3}, {1, 2, 1, 1}).to(dtype));
-      const auto y = r.y.to(DType::f64).to_vector<double>();
-      EXPECT_TRUE(std::isnan(y[0]));
-      EXPECT_EQ(y[1], -kInfinity);
-      EXPECT_EQ(r.dx.to(DType::f64).to_vector<double>(),
-                (std::vector<double>{0, 2, 0, 0, 3, 0, 0, 0}));
+    for (const Order order : {Order::row_major, Order::channels_last}) {
+      for (const double other : {0.0, kInfinity}) {
+        const Tensor x = in_channels({other, nan, -kInfinity, -kInfinity,  //
+                                      other, other, -kInfinity, -kInfinity},
+                                     {1, 1, 2, 4}, dtype, order);
+        const Tensor dy = in_channels({2, 3}, {1, 1, 1, 2}, dtype, order);
+        const Results r = run([](const Tensor& v) { return max_pool2d(v, 2); }, x, dy);
+        expect_channels(r.y, {nan, -kInfinity});
+        expect_channels(r.dx, {0, 2, 3, 0, 0, 0, 0, 0});
+      }
     }
   }
 }
