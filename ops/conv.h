@@ -23,10 +23,10 @@ struct Conv2dParams {
 /// 2-d convolution (cross-correlation, as everywhere in the field):
 /// y[n,k,i,j] = b[k] + sum over c,r,s of x[n, c, i*stride + r*dilation - padding, ...] w[k,c,r,s].
 /// x [N,C,H,W] (or [N,H,W,C] with DataFormat::NHWC), weight [K, C/groups, R, S] in either format,
-/// bias [K] or undefined; result [N,K,H',W'] with H' = (H + 2 padding - dilation (R-1) - 1) /
-/// stride
-/// + 1. float32 results lie channels-last. Throws Error for shapes, dtypes or options that do not
-/// fit.
+/// bias [K] or undefined; result [N,K,H',W'] with
+/// H' = (H + 2 padding - dilation (R-1) - 1) / stride + 1, rounded down. float32 results lie
+/// channels-last, float64 results row-major. Differentiable to any order. Throws Error for shapes,
+/// dtypes or options that do not fit.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dParams& params = {});
 
