@@ -38,6 +38,7 @@
 #include "nn/conv.h"
 #include "nn/dropout.h"
 #include "nn/flatten.h"
+#include "nn/fold.h"
 #include "nn/init.h"
 #include "nn/linear.h"
 #include "nn/loss.h"
