@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One set of loops for both floating types.
 #include <Eigen/Core>
+#include <algorithm>
 #include <cmath>
 
 #include "../../core/memory.h"
@@ -19,18 +20,25 @@ int64_t grain_of_rows(const CrossEntropyShape& shape) {
   return std::max<int64_t>(1, kGrain / 8 / std::max<int64_t>(1, shape.classes));
 }
 
-inline double exponential(double x) { return std::exp(x); }
-inline float exponential(float x) { return exp_f32(x); }
+/// y[i] = exp(x[i] - shift)
+void exponentials(int64_t n, const double* x, double shift, double* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = std::exp(x[i] - shift);
+}
+void exponentials(int64_t n, const float* x, float shift, float* y) {
+  transform(n, x, y, [=](Vec v) { return exp(v - shift); });
+}
+
+double largest_of(int64_t n, const double* x) { return *std::max_element(x, x + n); }
 
 /// The sum of exp(x[i] - shift).
 template <class T>
-T sum_of_exponentials(const T* x, int64_t n, T shift) {
+T sum_of_exponentials(int64_t n, const T* x, T shift) {
   constexpr int64_t kPart = 128;
   T part[kPart];
   T total = 0;
   for (int64_t i = 0; i < n; i += kPart) {
     const int64_t length = std::min(kPart, n - i);
-    for (int64_t j = 0; j < length; ++j) part[j] = exponential(x[i + j] - shift);
+    exponentials(length, x + i, shift, part);
     total += ConstArray<T>(part, length).sum();
   }
   return total;
@@ -49,8 +57,8 @@ void cross_entropy(const CrossEntropyShape& shape, const T* x, const int64_t* cl
         continue;
       }
       const ConstArray<T> row(x + i * shape.classes, shape.classes);
-      const T largest = row.maxCoeff();
-      const T log_sum = std::log(sum_of_exponentials(row.data(), shape.classes, largest));
+      const T largest = largest_of(shape.classes, row.data());
+      const T log_sum = std::log(sum_of_exponentials(shape.classes, row.data(), largest));
       log_sum_exp[i] = largest + log_sum;
       // Differences to the largest keep their digits.
       const T of_class = row[classes[i]] - largest;
@@ -76,9 +84,8 @@ void cross_entropy_backward(const CrossEntropyShape& shape, const T* x, const in
         continue;
       }
       const T factor = static_cast<T>(scale * static_cast<double>(dy[i * dy_step]));
-      const T* row = x + i * shape.classes;
-      for (int64_t k = 0; k < shape.classes; ++k)
-        out[k] = (exponential(row[k] - log_sum_exp[i]) - everywhere) * factor;
+      exponentials(shape.classes, x + i * shape.classes, log_sum_exp[i], out);
+      for (int64_t k = 0; k < shape.classes; ++k) out[k] = (out[k] - everywhere) * factor;
       out[classes[i]] -= static_cast<T>(1 - shape.smoothing) * factor;
     }
   });

@@ -5,6 +5,7 @@
 
 #include "../../core/memory.h"
 #include "reduce.h"
+#include "vector_math.h"
 
 namespace tern::kernels {
 
@@ -12,7 +13,7 @@ namespace {
 
 constexpr int64_t kBlock = 16384;   // terms of a task: fixed, whatever the number of threads
 constexpr int64_t kColumns = 1024;  // columns of a task
-constexpr int64_t kLanes = 16;      // partial sums that do not wait for each other
+constexpr int64_t kPartial = 16;    // partial sums that do not wait for each other
 constexpr int64_t kRun = 512;       // terms that are added in T before double takes over
 
 /// The sum of n numbers in a row.
@@ -20,12 +21,12 @@ template <class T>
 double sum_run(const T* x, int64_t n) {
   double total = 0;
   int64_t i = 0;
-  for (; i + kLanes <= n;) {
-    T lanes[kLanes] = {};
-    const int64_t end = std::min(n - kLanes, i + kRun - kLanes);
-    for (; i <= end; i += kLanes)
-      for (int64_t j = 0; j < kLanes; ++j) lanes[j] += x[i + j];
-    for (int64_t width = kLanes / 2; width > 0; width /= 2)
+  for (; i + kPartial <= n;) {
+    T lanes[kPartial] = {};
+    const int64_t end = std::min(n - kPartial, i + kRun - kPartial);
+    for (; i <= end; i += kPartial)
+      for (int64_t j = 0; j < kPartial; ++j) lanes[j] += x[i + j];
+    for (int64_t width = kPartial / 2; width > 0; width /= 2)
       for (int64_t j = 0; j < width; ++j) lanes[j] += lanes[j + width];
     total += static_cast<double>(lanes[0]);
   }
@@ -110,12 +111,13 @@ void max_axis(const float* x, int64_t outer, int64_t length, int64_t inner, floa
     for (int64_t o = begin; o < end; ++o) {
       const float* source = x + o * length * inner;
       float* target = y + o * inner;
+      if (inner == 1) {
+        *target = largest_of(length, source);
+        continue;
+      }
       std::copy(source, source + inner, target);
       for (int64_t i = 1; i < length; ++i)
-        for (int64_t j = 0; j < inner; ++j) {
-          const float v = source[i * inner + j];
-          target[j] = v > target[j] || v != v ? v : target[j];
-        }
+        transform(inner, target, source + i * inner, target, larger);
     }
   });
 }
