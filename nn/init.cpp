@@ -172,13 +172,8 @@ Tensor trunc_normal_(const Tensor& t, double mean, double std, double low, doubl
     fail("trunc_normal_", "the bounds are ", low, " and ", high, ", want low < high");
   }
   if (std == 0) return constant_(t, std::clamp(mean, low, high));
-  // The lower tail of the distribution function is the one with digits: mirror if above the mean.
-  const double sign = low > mean ? -1.0 : 1.0;
-  double a = (low - mean) / std * sign;
-  double b = (high - mean) / std * sign;
-  if (a > b) std::swap(a, b);
-  const double first = normal_cdf(a);
-  const double last = normal_cdf(b);
+  const double first = normal_cdf((low - mean) / std);
+  const double last = normal_cdf((high - mean) / std);
   if (last - first < 1e-9) {
     fail("trunc_normal_", "a normal number of mean ", mean, " and deviation ", std,
          " is hardly ever between ", low, " and ", high, ": move the bounds");
@@ -186,7 +181,7 @@ Tensor trunc_normal_(const Tensor& t, double mean, double std, double low, doubl
   return draw("trunc_normal_", t, [=](uint64_t bits) {
     const double p = first + (last - first) * Generator::to_uniform(bits);
     const double z = Generator::to_normal(static_cast<uint64_t>(std::min(p, 1 - 0x1p-53) * 0x1p64));
-    return std::clamp(mean + sign * std * z, low, high);
+    return std::clamp(mean + std * z, low, high);
   });
 }
 

@@ -80,6 +80,10 @@ TEST(Sequential, FusesAReLUWithTheModuleBeforeIt) {
   EXPECT_EQ(values(net(x)), values(relu(tanh(relu(x * 2.0) * 2.0))));
   EXPECT_EQ(*doubles.fused, 1);
   EXPECT_EQ(net.named_children().size(), 5u);
+  const Tensor leaf = tensor(std::vector<float>{1, 2}, {1, 2}).set_requires_grad();
+  const Tensor once = nn::Sequential(doubles, nn::ReLU())(leaf);
+  EXPECT_STREQ(once.node()->name(), "relu");
+  EXPECT_STRNE(once.node()->inputs()[0]->name(), "relu") << "the ReLU ran twice";
   nn::Sequential named(nn::Identity(), doubles, nn::ReLU());
   try {
     named(randn({2}));

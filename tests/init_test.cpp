@@ -295,6 +295,8 @@ TEST(Init, IsMadeFromNumbersTensorsAndFunctions) {
   const Tensor parameter = zeros({2}).set_requires_grad();
   Init("ones").apply(parameter);
   EXPECT_EQ(parameter.to_vector<float>(), (std::vector<float>{1, 1}));
+  own.apply(parameter);
+  EXPECT_EQ(parameter.to_vector<float>(), (std::vector<float>{4, 4}));
 
   EXPECT_EQ(Init("zeros").constant(), 0.0);
   EXPECT_EQ(Init("one").constant(), 1.0);
@@ -317,7 +319,7 @@ TEST(Init, RejectsWhatItCannotDo) {
   expect_error([] { Init("gauss"); }, "\"gauss\"");
   expect_error([] { Init("sparse"); }, "share of zeros");
   expect_error([] { Init{Tensor()}; }, "undefined");
-  expect_error([] { static_cast<void>(Init(zeros({2})).make({3})); }, "f32[2]");
+  expect_error([] { static_cast<void>(Init(zeros({2})).make({3})); }, "values are f32[2]");
   // Fans need two axes: MindSpore's documentation suggests these for gamma, where they fail.
   for (const char* name :
        {"xavier_uniform", "xavier_normal", "he_uniform", "he_normal", "variancescaling"}) {
