@@ -89,7 +89,8 @@ Tensor BatchNorm::run(Function function, const Tensor& x) {
                              .batches_tracked = batches,
                              .eps = options_.eps,
                              .running_var = options_.running_var,
-                             .data_format = options_.data_format});
+                             .data_format = options_.data_format,
+                             .algorithm = options_.algorithm});
   // Only now: a call that fails is not counted, and neither is an empty batch.
   if (update && x.numel() > 0) num_batches_tracked_.mutable_data<int64_t>()[0] = batches;
   return y;

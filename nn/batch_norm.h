@@ -33,6 +33,7 @@ struct BatchNormOptions {
   /// Whether there are running statistics. Without, the batch's are used in evaluation as well.
   bool track_running_stats = true;
   RunningVar running_var = RunningVar::unbiased;
+  BatchNormAlgorithm algorithm = BatchNormAlgorithm::automatic;
 };
 
 /// What BatchNorm1d, 2d and 3d share.

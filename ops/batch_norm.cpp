@@ -32,6 +32,7 @@ struct Settings {
   int channel_axis;
   double eps;
   bool relu;
+  BatchNormAlgorithm algorithm;
 };
 
 /// What the forward pass normalized with. Belongs to the node, so that nothing that happens to the
@@ -39,6 +40,7 @@ struct Settings {
 struct Used {
   std::vector<double> mean, var;
   bool of_batch = false;
+  Tensor workspace = {};  // where oneDNN's primitive keeps ReLU's mask
 
   explicit Used(int64_t channels)
       : mean(static_cast<size_t>(channels)), var(static_cast<size_t>(channels)) {}
@@ -56,9 +58,26 @@ kernel::Problem<T> problem(const Settings& settings, const Tensor& x, const Tens
           settings.relu};
 }
 
+bool takes_primitives(const Settings& settings, const Tensor& x) {
+  return settings.algorithm == BatchNormAlgorithm::onednn && use_onednn(x);
+}
+
+void run_primitive(const Settings& settings, const Tensor& x, const Tensor& weight,
+                   const Tensor& bias, Used& used, const Tensor& y) {
+  const auto p = problem<float>(settings, x, weight, bias);
+  const auto bytes = static_cast<int64_t>(kernel::onednn::workspace_bytes(p, x.size(0)));
+  if (bytes > 0) used.workspace = empty({bytes}, DType::u8);
+  kernel::onednn::forward(p, x.size(0), used.view(), y.raw<float>(),
+                          bytes > 0 ? used.workspace.raw<uint8_t>() : nullptr);
+}
+
 Tensor normalize(const Settings& settings, const Tensor& x, const Tensor& weight,
-                 const Tensor& bias, const Used& used) {
+                 const Tensor& bias, Used& used) {
   const Tensor y = empty_like(x);
+  if (takes_primitives(settings, x)) {
+    run_primitive(settings, x, weight, bias, used, y);
+    return y;
+  }
   if (x.dtype() == DType::f64) {
     kernel::reference::forward(problem<double>(settings, x, weight, bias), used.view(),
                                y.raw<double>());
@@ -76,7 +95,10 @@ Tensor normalize_batch(const Settings& settings, const Tensor& x, const Tensor& 
   const Tensor y = empty_like(x);
   double *mean = used.mean.data(), *var = used.var.data();
   used.of_batch = true;
-  if (x.dtype() == DType::f64) {
+  if (takes_primitives(settings, x)) {
+    kernel::statistics_of(problem<float>(settings, x, weight, bias), mean, var);
+    run_primitive(settings, x, weight, bias, used, y);
+  } else if (x.dtype() == DType::f64) {
     kernel::reference::forward_training(problem<double>(settings, x, weight, bias), mean, var,
                                         y.raw<double>());
   } else if (use_onednn(x)) {
@@ -96,7 +118,8 @@ class BatchNormNode final : public Node {
         used_(std::move(used)),
         x_(this, x),
         weight_(this, weight),
-        bias_(this, settings.relu ? bias : Tensor()) {}  // ReLU's mask is computed anew
+        bias_(this, settings.relu ? bias : Tensor()),  // ReLU's mask is computed anew
+        workspace_(this, std::exchange(used_.workspace, Tensor())) {}
 
   const char* name() const override { return settings_.op; }
 
@@ -124,6 +147,12 @@ class BatchNormNode final : public Node {
       const kernel::Gradients<T> gradients{raw(dx), raw(dweight), raw(dbias)};
       const auto p = problem<T>(settings_, x, weight, bias);
       if constexpr (std::is_same_v<T, float>) {
+        if (takes_primitives(settings_, x)) {
+          const Tensor mask = workspace_.get();
+          return kernel::onednn::backward(p, x.size(0), used_.view(), dy.raw<T>(),
+                                          mask.defined() ? mask.raw<uint8_t>() : nullptr,
+                                          gradients);
+        }
         if (use_onednn(x)) return kernel::backward(p, used_.view(), dy.raw<T>(), gradients);
       }
       kernel::reference::backward(p, used_.view(), dy.raw<T>(), gradients);
@@ -179,13 +208,14 @@ class BatchNormNode final : public Node {
     const NoGrad no_grad;
     Settings plain = settings_;
     plain.relu = false;
-    const Tensor y = normalize(plain, x, weight, bias, used_);
+    Used used = used_;
+    const Tensor y = normalize(plain, x, weight, bias, used);
     return gt(y, zeros({1}, x.dtype())).to(x.dtype());
   }
 
   Settings settings_;
   Used used_;
-  Saved x_, weight_, bias_;
+  Saved x_, weight_, bias_, workspace_;
 };
 
 void check_vector(const char* op, const char* name, const Tensor& v, const Tensor& x,
@@ -214,6 +244,7 @@ Settings check(const char* op, const Tensor& x, const Tensor& running_mean,
   settings.op = op;
   settings.eps = params.eps;
   settings.relu = relu;
+  settings.algorithm = params.algorithm;
   settings.channel_axis =
       params.data_format == DataFormat::NHWC ? static_cast<int>(x.dim()) - 1 : 1;
   const int64_t channels = x.size(settings.channel_axis);

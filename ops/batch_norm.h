@@ -31,6 +31,11 @@ class Momentum {
 /// on GPU and Ascend) or by n (MindSpore on CPU, ONNX, Keras).
 enum class RunningVar : uint8_t { unbiased, biased };
 
+/// What computes float32 batch norm. `automatic` takes Tern's own loops: as fast, right at large
+/// means, and with the same bits for every number of threads in the backward pass as well. `onednn`
+/// takes oneDNN's fused primitives with Tern's statistics.
+enum class BatchNormAlgorithm : uint8_t { automatic, onednn };
+
 struct BatchNormParams {
   bool training = false;       ///< normalize with the batch's statistics
   bool update_running = true;  ///< in training, update running_mean and running_var if given
@@ -39,6 +44,7 @@ struct BatchNormParams {
   double eps = 1e-5;
   RunningVar running_var = RunningVar::unbiased;
   DataFormat data_format = DataFormat::NCHW;
+  BatchNormAlgorithm algorithm = BatchNormAlgorithm::automatic;
 };
 
 /// Batch normalization (Ioffe and Szegedy, 2015) over all axes but the channel axis (1, or the

@@ -2,6 +2,7 @@
 // Batch norm on raw memory: the signature that both backends share. Private: not installed.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace tern::kernels::batch_norm {
@@ -53,6 +54,18 @@ void forward_training(const Problem<float>& p, double* mean, double* var, float*
 void forward(const Problem<float>& p, const Statistics& statistics, float* y);
 void backward(const Problem<float>& p, const Statistics& statistics, const float* dy,
               const Gradients<float>& gradients);
+/// The statistics alone, as forward_training computes them.
+void statistics_of(const Problem<float>& p, double* mean, double* var);
+
+/// float32 on oneDNN's primitives. `images` is the size of the first axis. With relu, forward
+/// leaves a mask of workspace_bytes() bytes for backward.
+namespace onednn {
+size_t workspace_bytes(const Problem<float>& p, int64_t images);
+void forward(const Problem<float>& p, int64_t images, const Statistics& statistics, float* y,
+             uint8_t* workspace);
+void backward(const Problem<float>& p, int64_t images, const Statistics& statistics,
+              const float* dy, const uint8_t* workspace, const Gradients<float>& gradients);
+}  // namespace onednn
 
 /// The same, written to be read: float64, and the oracle for float32.
 namespace reference {

@@ -66,13 +66,14 @@ void set_forward(const Problem<float>& p, const Statistics& statistics, int64_t 
       static_cast<float>((p.bias ? static_cast<double>(p.bias[c]) : 0.0) - scale * rest);
 }
 
+// y may be null where map is false.
 void map_forward(const Walk& walk, const Problem<float>& p, const Constants& constants, bool sum,
-                 Pass::Finish finish, float* y) {
+                 bool map, Pass::Finish finish, float* y) {
   const bool stream = outgrows_caches(p.layout);
   if (walk.by_columns()) {
     const Channels& columns = constants.columns();
     walk.run_columns(
-        sum, true, constants,
+        sum, map, constants,
         [&](const Matrix& m, int64_t offset, int64_t column, double* s, double* q) {
           loops().column_moments(m, p.x + offset, columns.center + column, s, q);
         },
@@ -83,7 +84,7 @@ void map_forward(const Walk& walk, const Problem<float>& p, const Constants& con
         });
   } else {
     walk.run_planes(
-        sum, true,
+        sum, map,
         [&](int64_t count, int64_t offset, int64_t c, double& s, double& q) {
           loops().run_moments(count, p.x + offset, constants.channels().center[c], s, q);
         },
@@ -101,7 +102,9 @@ double inverse_std(double var, double eps, bool of_batch) {
   return 1 / std::sqrt(var + eps);
 }
 
-void forward_training(const Problem<float>& p, double* mean, double* var, float* y) {
+namespace {
+
+void run_training(const Problem<float>& p, bool map, double* mean, double* var, float* y) {
   const Walk walk(p.layout, 1);
   const Constants constants(p.layout, walk.columns());
   const Channels& channels = constants.channels();
@@ -115,7 +118,17 @@ void forward_training(const Problem<float>& p, double* mean, double* var, float*
       set_forward(p, {mean, var, true}, c, channels);
     }
   };
-  map_forward(walk, p, constants, true, finish, y);
+  map_forward(walk, p, constants, true, map, finish, y);
+}
+
+}  // namespace
+
+void forward_training(const Problem<float>& p, double* mean, double* var, float* y) {
+  run_training(p, true, mean, var, y);
+}
+
+void statistics_of(const Problem<float>& p, double* mean, double* var) {
+  run_training(p, false, mean, var, nullptr);
 }
 
 void forward(const Problem<float>& p, const Statistics& statistics, float* y) {
@@ -124,7 +137,7 @@ void forward(const Problem<float>& p, const Statistics& statistics, float* y) {
   const auto finish = [&](int64_t begin, int64_t end, const double*, const double*) {
     for (int64_t c = begin; c < end; ++c) set_forward(p, statistics, c, constants.channels());
   };
-  map_forward(walk, p, constants, false, finish, y);
+  map_forward(walk, p, constants, false, true, finish, y);
 }
 
 void backward(const Problem<float>& p, const Statistics& statistics, const float* dy,
