@@ -40,7 +40,8 @@ std::string text(const Tensor& t) {
 }
 
 void throw_error(std::string_view op, const std::string& message) {
-  std::string full = "[" + std::string(op) + "] " + message;
+  std::string full = "[";
+  full.append(op).append("] ").append(message);
   if (const std::string path = ErrorScope::path(); !path.empty()) full += " (in " + path + ")";
   throw Error(full);
 }

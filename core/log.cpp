@@ -53,7 +53,7 @@ LogLevel log_level() { return current_level().load(std::memory_order_relaxed); }
 
 bool log_enabled(LogLevel level) { return level >= log_level() && log_level() != LogLevel::off; }
 
-void log(LogLevel level, const std::string& message) {
+void log_message(LogLevel level, const std::string& message) {
   if (log_enabled(level)) logger().log(kLevels[static_cast<int>(level)], message);
 }
 

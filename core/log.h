@@ -15,7 +15,7 @@ LogLevel log_level();
 
 /// Writes a line to the logger "tern" (a spdlog logger; a program that registers one of that name
 /// before the first message gets them). Build expensive messages only if log_enabled(level).
-void log(LogLevel level, const std::string& message);
+void log_message(LogLevel level, const std::string& message);
 bool log_enabled(LogLevel level);
 
 }  // namespace tern

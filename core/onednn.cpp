@@ -179,10 +179,12 @@ bool Key::operator==(const Key& other) const {
 
 std::shared_ptr<const Primitive> cached(const Key& key, FunctionRef<Primitive()> create) {
   if (auto found = primitive_cache().find(key)) return found;
-  const OpenMPThreads threads(primitive_threads());  // implementations are chosen for a number of threads
+  const OpenMPThreads threads(
+      primitive_threads());  // implementations are chosen for a number of threads
   auto primitive = std::make_shared<const Primitive>(create());
   if (log_enabled(LogLevel::debug)) {
-    log(LogLevel::debug, std::string(key.op()) + ": created " + primitive->implementation());
+    log_message(LogLevel::debug,
+                std::string(key.op()) + ": created " + primitive->implementation());
   }
   primitive_cache().insert(key, primitive);
   return primitive;
