@@ -234,6 +234,23 @@ TEST(BatchNormOp, ReluPassesNanAndCutsAtZero) {
   EXPECT_EQ(std::vector<float>(dx.begin(), dx.begin() + 3), (std::vector<float>{0, 0, 5}));
 }
 
+TEST(BatchNormOp, ReluCutsAtZeroInEveryBackward) {
+  for (DType dtype : {DType::f32, DType::f64}) {
+    for (bool create_graph : {false, true}) {
+      for (Order order : {Order::row_major, Order::channels_last}) {
+        const Tensor numbers = tensor(std::vector<double>{-1, 0, 2, 0}, {2, 1, 2, 1}).to(dtype);
+        const Tensor x = leaf(to_order(cat({numbers, numbers}, 1), order));
+        const Tensor y =
+            batch_norm_relu(x, zeros({2}, dtype), ones({2}, dtype), {}, {}, {.eps = 0});
+        const Tensor dy = full({2, 2, 2, 1}, 5, dtype);
+        const Tensor dx = grad(y, {x}, {.create_graph = create_graph, .grad_output = dy})[0];
+        const Tensor want = tensor(std::vector<double>{0, 0, 5, 0}, {2, 1, 2, 1});
+        EXPECT_EQ(distance(dx, cat({want, want}, 1)), 0);
+      }
+    }
+  }
+}
+
 TEST(BatchNormOp, FusedReluEqualsTheUnfusedPair) {
   manual_seed(19);
   for (DType dtype : {DType::f32, DType::f64}) {
