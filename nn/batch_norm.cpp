@@ -22,10 +22,11 @@ void check_options(const char* name, int64_t num_features, const BatchNormOption
          "track_running_stats = false means that there are none: drop one of the two");
   }
   if (!options.momentum.is_cumulative() && options.momentum.weight_of_new(1) > 0.5) {
-    log(LogLevel::warn, std::string(name) +
-                            ": running statistics will mostly forget the past; PyTorch's momentum "
-                            "is Momentum::update, those of MindSpore, Keras and ONNX are "
-                            "Momentum::keep");
+    log_message(LogLevel::warn,
+                std::string(name) +
+                    ": running statistics will mostly forget the past; PyTorch's momentum "
+                    "is Momentum::update, those of MindSpore, Keras and ONNX are "
+                    "Momentum::keep");
   }
 }
 
