@@ -229,8 +229,14 @@ TEST(Layers, RejectArgumentsThatCannotWork) {
       {"[Linear] it has 1 inputs and 0", [] { nn::Linear(1, 0); }},
       {"[MaxPool2d] kernel_size is (0, 0)", [] { nn::MaxPool2d(0); }},
       {"[MaxPool2d] padding is (2, 2)", [] { nn::MaxPool2d(3, {.padding = 2}); }},
-      {"[MaxPool2d] padding is (2, 0)", [] { nn::MaxPool2d(3, {.padding = {2, 0}}); }},
-      {"[AvgPool2d] padding is (0, 2)", [] { nn::AvgPool2d(3, {.padding = {0, 2}}); }},
+      {"[MaxPool2d] padding is (2, 0)",
+       [] {
+         nn::MaxPool2d(3, {.padding = {2, 0}});
+       }},
+      {"[AvgPool2d] padding is (0, 2)",
+       [] {
+         nn::AvgPool2d(3, {.padding = {0, 2}});
+       }},
       {"[MaxPool2d] dilation", [] { nn::MaxPool2d(3, {.dilation = 0}); }},
       {"[AvgPool2d] stride is (1, 0)",
        [] {
