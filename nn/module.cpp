@@ -250,8 +250,8 @@ void Module::add_child(const std::string& name, const Module& child, const std::
   state_->children.push_back({name, copier(child), copier});
 }
 
-void Module::replace_child(const std::string& name, const Module& child,
-                           const std::type_info& type, Copier copier) {
+void Module::replace_child(const std::string& name, const Module& child, const std::type_info& type,
+                           Copier copier) {
   size_t i = 0;
   while (i < state_->children.size() && state_->children[i].name != name) ++i;
   if (i == state_->children.size()) {
