@@ -9,6 +9,7 @@ namespace tern::kernels::batch_norm {
 namespace {
 
 constexpr int64_t kChunk = 32768;         // elements worth waking a thread for
+constexpr int64_t kMapChunk = 262144;     // elements read and written in a row
 constexpr int64_t kMaxChunks = 64;        // of columns
 constexpr int64_t kRowBlock = 64;         // rows that the loops sum in float
 constexpr int64_t kShortPlane = 24;       // planes below that are walked as columns
@@ -125,14 +126,16 @@ void Walk::sum_columns(Pass::ColumnSums sums, double* first, double* second) con
 }
 
 void Walk::map_columns(Pass::ColumnMap mapping) const {
-  const int64_t tasks = divide_up(rows_, kRowBlock) * tiles_;
-  parallel_for(tasks, grain_for(kRowBlock * tile_), [&](int64_t begin, int64_t end) {
+  // Long blocks of rows, so that memory is read in long runs, but enough of them for the threads.
+  const int64_t share = divide_up(rows_, int64_t{4} * num_threads());
+  const int64_t block = std::max(kRowBlock, std::min(kMapChunk / columns_, share));
+  const int64_t tasks = divide_up(rows_, block) * tiles_;
+  parallel_for(tasks, grain_for(block * tile_), [&](int64_t begin, int64_t end) {
     // Backwards: what the sums read last is still in the cache.
     for (int64_t task = end - 1; task >= begin; --task) {
-      const int64_t row = task / tiles_ * kRowBlock, column = task % tiles_ * tile_;
-      mapping(
-          Matrix{std::min(kRowBlock, rows_ - row), columns_, std::min(tile_, columns_ - column)},
-          row * columns_ + column, column);
+      const int64_t row = task / tiles_ * block, column = task % tiles_ * tile_;
+      mapping(Matrix{std::min(block, rows_ - row), columns_, std::min(tile_, columns_ - column)},
+              row * columns_ + column, column);
     }
   });
   if (rest_ > 0) mapping(Matrix{1, columns_, rest_}, rows_ * columns_, 0);
