@@ -4,18 +4,13 @@
 
 #include <functional>
 
+#include "support.h"
+
 using namespace tern;
 
-namespace {
+using tern::support::message_of;
 
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
+namespace {
 
 Tensor leaf(std::vector<double> values) {
   const auto count = static_cast<int64_t>(values.size());

@@ -16,24 +16,17 @@
 #include <cmath>
 #include <functional>
 
+#include "support.h"
+
 using namespace tern;
 using tern::testing::gradcheck;
 using tern::testing::gradgradcheck;
 
+using tern::support::checksum;
+using tern::support::message_of;
+using tern::support::pattern;
+
 namespace {
-
-// (i * factor) mod modulus - offset: small whole numbers, so that sums are exact.
-Tensor pattern(const Shape& shape, int64_t factor, int64_t modulus, int64_t offset) {
-  std::vector<double> values(static_cast<size_t>(shape.numel()));
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<double>(static_cast<int64_t>(i) * factor % modulus - offset);
-  }
-  return tensor(values, shape);
-}
-
-double checksum(const Tensor& x) {
-  return sum(reshape(x, {-1}) * pattern({x.numel()}, 3, 17, 8)).item<double>();
-}
 
 Tensor leaf(const Shape& shape) { return randn(shape, DType::f64).set_requires_grad(); }
 
@@ -80,15 +73,6 @@ Results run(const Tensor& x0, const Tensor& w0, const Tensor& b0, const Tensor& 
   const Tensor y = conv2d(x, w, b, params);
   y.backward(dy);
   return {y, x.grad(), w.grad(), b.defined() ? b.grad() : Tensor()};
-}
-
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 }  // namespace

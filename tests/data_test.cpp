@@ -16,23 +16,15 @@
 #include <string>
 #include <vector>
 
+#include "support.h"
+
+using tern::support::contains;
+using tern::support::message_of;
+
 namespace {
 
 using namespace tern;
 namespace fs = std::filesystem;
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "(no error)";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 std::string idx_bytes(const std::vector<uint32_t>& sizes, size_t count, char type = 8) {
   std::string bytes{'\0', '\0', type, static_cast<char>(sizes.size())};
@@ -51,13 +43,6 @@ std::string label_bytes(const std::vector<char>& labels) {
 
 class Files : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "tern_data_XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
   std::string root() const { return directory_.string(); }
   std::string path(const std::string& name) const { return (directory_ / name).string(); }
   std::string write(const std::string& name, const std::string& bytes) const {
@@ -75,12 +60,13 @@ class Files : public ::testing::Test {
     return {std::istreambuf_iterator<char>(file), {}};
   }
   std::string idx_error(const std::string& name) const {
-    const std::string message = error_of([&] { data::read_idx(path(name)); });
+    const std::string message = message_of([&] { data::read_idx(path(name)); });
     EXPECT_TRUE(contains(message, path(name))) << message;
     return message;
   }
 
-  fs::path directory_;
+  tern::support::TemporaryDirectory temporary_;
+  const fs::path directory_ = temporary_.path();
 };
 
 TEST_F(Files, IdxIsReadPlainAndCompressed) {
@@ -115,7 +101,7 @@ TEST_F(Files, DamagedIdxFilesAreRefused) {
   write("promise", idx_bytes({0xffffffffu, 60000}, 5));
   EXPECT_TRUE(contains(idx_error("promise"), "truncated: it has 5 bytes"));
   EXPECT_TRUE(contains(idx_error("missing"), "No such file"));
-  EXPECT_TRUE(contains(error_of([&] { data::read_idx(root()); }), "not a regular file"));
+  EXPECT_TRUE(contains(message_of([&] { data::read_idx(root()); }), "not a regular file"));
 
   write_gz("whole.gz", bytes);
   const std::string whole = read("whole.gz");
@@ -164,7 +150,7 @@ TEST_F(Files, DebiansFashionMnistIsTheDefault) {
 
 TEST_F(Files, FashionMnistSaysWhatIsWrong) {
   const auto message = [&] {
-    return error_of([&] { data::FashionMNIST({.train = true, .root = root()}); });
+    return message_of([&] { data::FashionMNIST({.train = true, .root = root()}); });
   };
   EXPECT_TRUE(contains(message(), "cannot find train-images-idx3-ubyte")) << message();
   EXPECT_TRUE(contains(message(), root()));
@@ -181,7 +167,7 @@ TEST_F(Files, FashionMnistSaysWhatIsWrong) {
   EXPECT_TRUE(contains(message(), "not labels")) << message();
   write("train-images-idx3-ubyte", idx_bytes({3}, 3));
   EXPECT_TRUE(contains(message(), "not images")) << message();
-  EXPECT_TRUE(contains(error_of([] { data::MNIST({.train = true}); }), "no root given"));
+  EXPECT_TRUE(contains(message_of([] { data::MNIST({.train = true}); }), "no root given"));
 }
 
 TEST_F(Files, CifarIsReadChannelsLast) {
@@ -209,13 +195,13 @@ TEST_F(Files, CifarIsReadChannelsLast) {
   }
   EXPECT_EQ(set.get(3).x.to_vector<float>(), std::vector<float>(x.begin(), x.begin() + 3072));
 
-  EXPECT_TRUE(contains(error_of([&] { data::CIFAR10({.train = false, .root = root()}); }),
+  EXPECT_TRUE(contains(message_of([&] { data::CIFAR10({.train = false, .root = root()}); }),
                        "cannot find test_batch.bin"));
   write("test_batch.bin", records(2, 1).substr(1));
-  EXPECT_TRUE(contains(error_of([&] { data::CIFAR10({.train = false, .root = root()}); }),
+  EXPECT_TRUE(contains(message_of([&] { data::CIFAR10({.train = false, .root = root()}); }),
                        "not a number of records"));
   write("test_batch.bin", records(2, 9));
-  EXPECT_TRUE(contains(error_of([&] { data::CIFAR10({.train = false, .root = root()}); }),
+  EXPECT_TRUE(contains(message_of([&] { data::CIFAR10({.train = false, .root = root()}); }),
                        "label of record 1 is 10"));
 }
 
@@ -235,9 +221,9 @@ TEST(Transforms, NormalizeWorksByChannel) {
   x = image();
   data::Normalize({1.0}, {2.0})(x, random);
   EXPECT_EQ(x.pixels[11], 5.0f);
-  EXPECT_TRUE(contains(error_of([] { data::Normalize({1.0}, {0.0}); }), "must be above 0"));
-  EXPECT_TRUE(contains(error_of([] { data::Normalize({1.0, 2.0}, {1.0}); }), "2 means"));
-  EXPECT_TRUE(contains(error_of([&] {
+  EXPECT_TRUE(contains(message_of([] { data::Normalize({1.0}, {0.0}); }), "must be above 0"));
+  EXPECT_TRUE(contains(message_of([] { data::Normalize({1.0, 2.0}, {1.0}); }), "2 means"));
+  EXPECT_TRUE(contains(message_of([&] {
                          data::Normalize({1, 2, 3}, {1, 2, 3})(x, random);
                        }),
                        "has 2 channels"));
@@ -257,7 +243,7 @@ TEST(Transforms, FlipMirrorsColumnsAndKeepsChannels) {
     flipped += x.pixels[0] == 4.0f;
   }
   EXPECT_NEAR(flipped, 500, 80);
-  EXPECT_TRUE(contains(error_of([] { data::RandomHorizontalFlip(1.5); }), "p is 1.5"));
+  EXPECT_TRUE(contains(message_of([] { data::RandomHorizontalFlip(1.5); }), "p is 1.5"));
 }
 
 TEST(Transforms, CropTakesEveryWindowOfThePaddedImage) {
@@ -277,9 +263,9 @@ TEST(Transforms, CropTakesEveryWindowOfThePaddedImage) {
   EXPECT_TRUE(seen.contains({0, 1, 2, 3, 6, 7, 8, 9}));    // inside
   EXPECT_TRUE(seen.contains({10, 11, 0, 0, 0, 0, 0, 0}));  // bottom right
   data::Image x = image();
-  EXPECT_TRUE(contains(error_of([&] { data::RandomCrop(3)(x, random); }),
+  EXPECT_TRUE(contains(message_of([&] { data::RandomCrop(3)(x, random); }),
                        "does not fit into an image of 2x3"));
-  EXPECT_TRUE(contains(error_of([] { data::RandomCrop(0); }), "size is 0"));
+  EXPECT_TRUE(contains(message_of([] { data::RandomCrop(0); }), "size is 0"));
 }
 
 TEST(Transforms, ComposeAndUsersOwnFunctions) {
@@ -298,22 +284,22 @@ TEST(ImageDataset, RefusesBytesThatDoNotFitAndTransformsThatDisagree) {
   data::ImageData bytes{.height = 1, .width = 2, .num_classes = 2};
   bytes.pixels = {1, 2, 3};
   bytes.labels = {1, 0};
-  EXPECT_TRUE(contains(error_of([&] { data::ImageDataset set(bytes); }), "3 bytes of pixels"));
+  EXPECT_TRUE(contains(message_of([&] { data::ImageDataset set(bytes); }), "3 bytes of pixels"));
   bytes.pixels = {1, 2, 3, 4};
   bytes.labels = {1, 2};
-  EXPECT_TRUE(contains(error_of([&] { data::ImageDataset set(bytes); }), "a label is 2"));
+  EXPECT_TRUE(contains(message_of([&] { data::ImageDataset set(bytes); }), "a label is 2"));
   bytes.labels = {1, 0};
   const std::vector<int64_t> indices{0, 1};
   const data::ImageDataset uneven(bytes, [](data::Image& x, Generator& random) {
     x.width = 1 + random.integer(1000000);
     x.pixels.resize(static_cast<size_t>(x.width));
   });
-  EXPECT_TRUE(contains(error_of([&] { uneven.batch(indices, 0); }), "different sizes"));
+  EXPECT_TRUE(contains(message_of([&] { uneven.batch(indices, 0); }), "different sizes"));
   const data::ImageDataset wrong(bytes, [](data::Image& x, Generator&) { x.width = 5; });
-  EXPECT_TRUE(contains(error_of([&] { wrong.batch(indices, 0); }), "left 2 pixels"));
+  EXPECT_TRUE(contains(message_of([&] { wrong.batch(indices, 0); }), "left 2 pixels"));
   const std::vector<int64_t> beyond{2};
   EXPECT_TRUE(
-      contains(error_of([&] { data::ImageDataset(bytes).batch(beyond, 0); }), "no example 2"));
+      contains(message_of([&] { data::ImageDataset(bytes).batch(beyond, 0); }), "no example 2"));
 }
 
 TEST(TensorDataset, GathersRowsInEitherOrder) {
@@ -334,9 +320,9 @@ TEST(TensorDataset, GathersRowsInEitherOrder) {
   EXPECT_EQ(b.x.to_vector<float>(), expected);
   EXPECT_EQ(last.get(3).x.to_vector<float>(), std::vector<float>(all.begin() + 36, all.end()));
   EXPECT_EQ(last.get(3).y.item<int64_t>(), 13);
-  EXPECT_TRUE(contains(error_of([&] { rows.get(4); }), "no example 4"));
-  EXPECT_TRUE(contains(error_of([&] { data::TensorDataset(x, ones({3})); }), "f32[3]"));
-  EXPECT_TRUE(contains(error_of([&] { data::TensorDataset(full(Shape{}, 1)); }), "first axis"));
+  EXPECT_TRUE(contains(message_of([&] { rows.get(4); }), "no example 4"));
+  EXPECT_TRUE(contains(message_of([&] { data::TensorDataset(x, ones({3})); }), "f32[3]"));
+  EXPECT_TRUE(contains(message_of([&] { data::TensorDataset(full(Shape{}, 1)); }), "first axis"));
 }
 
 }  // namespace

@@ -12,8 +12,12 @@
 #include <string>
 #include <vector>
 
+#include "support.h"
+
 using namespace tern;
 namespace fs = std::filesystem;
+
+using tern::support::read_file;
 
 namespace {
 
@@ -23,28 +27,14 @@ struct Outcome {
   std::string err;
 };
 
-std::string read(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 class Examples : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "tern-examples-XXXXXX").string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    dir_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(dir_); }
-
   Outcome run(const std::string& program, const std::string& arguments = "") const {
     const std::string out = dir_ / "stdout", err = dir_ / "stderr";
     const std::string command = std::string("'") + TERN_EXAMPLES_DIR + "/" + program + "' " +
                                 arguments + " >'" + out + "' 2>'" + err + "'";
     const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128, read(out), read(err)};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : 128, read_file(out), read_file(err)};
   }
 
   // A data directory in Fashion-MNIST's format: stripes whose place is the class.
@@ -94,7 +84,8 @@ class Examples : public ::testing::Test {
     }
   }
 
-  fs::path dir_;
+  tern::support::TemporaryDirectory temporary_;
+  const fs::path dir_ = temporary_.path();
 };
 
 TEST_F(Examples, TrainCnnLearnsAndWritesItsResults) {
@@ -112,18 +103,19 @@ TEST_F(Examples, TrainCnnLearnsAndWritesItsResults) {
   const StateDict dict = io::load_safetensors(dir_ / "a" / "model.safetensors");
   EXPECT_EQ(dict.at("bn2.running_var").shape(), (Shape{64}));
   EXPECT_EQ(dict.at("bn1.num_batches_tracked").item<int64_t>(), 40);
-  EXPECT_EQ(read(dir_ / "a" / "metrics.csv").substr(0, 11), "epoch,train");
-  EXPECT_NE(read(dir_ / "a" / "report.html").find("</html>"), std::string::npos);
+  EXPECT_EQ(read_file(dir_ / "a" / "metrics.csv").substr(0, 11), "epoch,train");
+  EXPECT_NE(read_file(dir_ / "a" / "report.html").find("</html>"), std::string::npos);
 
   // The same seed and number of threads: the same numbers, the same bytes.
   const Outcome second = run("train_cnn", flags + (dir_ / "b").string() + "' --workers 0");
   EXPECT_EQ(second.out.substr(0, second.out.find("wrote")),
             first.out.substr(0, first.out.find("wrote")));
   for (const char* file : {"metrics.csv", "model.safetensors", "report.html"}) {
-    EXPECT_EQ(read(dir_ / "a" / file), read(dir_ / "b" / file)) << file;
+    EXPECT_EQ(read_file(dir_ / "a" / file), read_file(dir_ / "b" / file)) << file;
   }
   const Outcome other = run("train_cnn", flags + (dir_ / "c").string() + "' --seed 1");
-  EXPECT_NE(read(dir_ / "a" / "model.safetensors"), read(dir_ / "c" / "model.safetensors"));
+  EXPECT_NE(read_file(dir_ / "a" / "model.safetensors"),
+            read_file(dir_ / "c" / "model.safetensors"));
 }
 
 TEST_F(Examples, TrainCnnRefusesBadData) {
@@ -133,7 +125,7 @@ TEST_F(Examples, TrainCnnRefusesBadData) {
   const std::string flags = "--epochs 1 --batch-size 32 --data '" + data.string() + "'";
   const fs::path images = data / "train-images-idx3-ubyte",
                  labels = data / "train-labels-idx1-ubyte";
-  const std::string good_images = read(images), good_labels = read(labels);
+  const std::string good_images = read_file(images), good_labels = read_file(labels);
   const auto spoil = [&](const fs::path& file, const std::string& bytes) {
     std::ofstream(file, std::ios::binary) << bytes;
   };
@@ -196,9 +188,10 @@ TEST_F(Examples, SmallOnesRun) {
 
 TEST(Readme, ShowsTheHelloExample) {
   const std::string source = TERN_SOURCE_DIR;
-  const std::string hello = read(fs::path(source) / "examples" / "hello.cpp");
+  const std::string hello = read_file(fs::path(source) / "examples" / "hello.cpp");
   const std::string code = hello.substr(hello.find("#include"));
-  EXPECT_NE(read(fs::path(source) / "README.md").find("```cpp\n" + code + "```"), std::string::npos)
+  EXPECT_NE(read_file(fs::path(source) / "README.md").find("```cpp\n" + code + "```"),
+            std::string::npos)
       << "README.md and examples/hello.cpp differ";
 }
 

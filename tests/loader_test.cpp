@@ -16,24 +16,16 @@
 #include <thread>
 #include <vector>
 
+#include "support.h"
+
+using tern::support::contains;
+using tern::support::message_of;
+
 namespace {
 
 using namespace tern;
 using data::DataLoader;
 using data::LoaderOptions;
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "(no error)";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 /// `size` images of 5x6 pixels and 3 channels with a random transform.
 data::ImageDataset images(int64_t size) {
@@ -219,7 +211,7 @@ TEST(DataLoader, StacksTheExamplesOfAUsersDataSet) {
   Squares uneven;
   uneven.uneven = true;
   DataLoader bad(uneven, {.batch_size = 5});
-  EXPECT_TRUE(contains(error_of([&] { bad.begin(); }), "example 4 has no y"));
+  EXPECT_TRUE(contains(message_of([&] { bad.begin(); }), "example 4 has no y"));
 }
 
 /// One with random changes of its own.
@@ -257,15 +249,18 @@ TEST(DataLoader, RandomChangesOfAUsersDataSetAreTheSameForAnyWorkers) {
 }
 
 TEST(DataLoader, ValidatesOptions) {
-  EXPECT_TRUE(contains(error_of([] { DataLoader(numbers(5), LoaderOptions{.batch_size = 0}); }),
+  EXPECT_TRUE(contains(message_of([] { DataLoader(numbers(5), LoaderOptions{.batch_size = 0}); }),
                        "batch_size is 0"));
   EXPECT_TRUE(contains(
-      error_of([] { DataLoader(numbers(5), LoaderOptions{.batch_size = 8, .drop_last = true}); }),
+      message_of([] { DataLoader(numbers(5), LoaderOptions{.batch_size = 8, .drop_last = true}); }),
       "drop_last leaves no batch"));
-  EXPECT_TRUE(contains(error_of([] { DataLoader(numbers(5), LoaderOptions{.workers = -1}); }),
+  EXPECT_TRUE(contains(message_of([] { DataLoader(numbers(5), LoaderOptions{.workers = -1}); }),
                        "workers and prefetch are -1"));
-  EXPECT_TRUE(contains(error_of([] { DataLoader(data::TensorDataset(zeros({0, 2}))); }), "empty"));
-  EXPECT_TRUE(contains(error_of([] { DataLoader(std::shared_ptr<const data::Dataset>()); }),
+  EXPECT_TRUE(contains(message_of([] {
+                         DataLoader(data::TensorDataset(zeros({0, 2})));
+                       }),
+                       "empty"));
+  EXPECT_TRUE(contains(message_of([] { DataLoader(std::shared_ptr<const data::Dataset>()); }),
                        "null pointer"));
   DataLoader loader(numbers(5), {.batch_size = 8});
   EXPECT_EQ(loader.size(), 1);

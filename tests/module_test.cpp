@@ -7,7 +7,12 @@
 #include <thread>
 #include <vector>
 
+#include "support.h"
+
 using namespace tern;
+
+using tern::support::contains;
+using tern::support::message_of;
 
 namespace {
 
@@ -15,20 +20,6 @@ std::vector<std::string> names_of(const std::vector<std::pair<std::string, Tenso
   std::vector<std::string> names;
   for (const auto& [name, tensor] : named) names.push_back(name);
   return names;
-}
-
-template <class F>
-std::string message_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 using Names = std::vector<std::string>;
@@ -261,12 +252,12 @@ TEST(Module, GradientsAreDroppedAndFrozen) {
 TEST(Module, ErrorsNameThePath) {
   Outer net;
   const std::string message = message_of([&] { net(rand({2, 4})); });
-  EXPECT_TRUE(has(message, "[scale]") && has(message, "(in pair.first)")) << message;
+  EXPECT_TRUE(contains(message, "[scale]") && contains(message, "(in pair.first)")) << message;
   // After an error the path is empty again.
   const std::string alone = message_of([&] { net.pair.first(rand({2, 4})); });
-  EXPECT_FALSE(has(alone, "(in")) << alone;
+  EXPECT_FALSE(contains(alone, "(in")) << alone;
   Free nothing;
-  EXPECT_TRUE(has(message_of([&] { nothing(rand({1})); }), "Free does not define forward"));
+  EXPECT_TRUE(contains(message_of([&] { nothing(rand({1})); }), "Free does not define forward"));
 }
 
 // Registered somewhere below, run from above.
@@ -281,7 +272,7 @@ TEST(Module, PathsReachDownToGrandchildren) {
   Reaches net;
   EXPECT_NO_THROW(net(rand({2, 3})));
   const std::string message = message_of([&] { net(rand({2, 4})); });
-  EXPECT_TRUE(has(message, "(in pair.second)")) << message;
+  EXPECT_TRUE(contains(message, "(in pair.second)")) << message;
 }
 
 class Forgetful : public nn::Module {
@@ -303,8 +294,8 @@ TEST(Module, NoticesAChildThatIsNotRegistered) {
   HasForgetful net;
   const Tensor x = rand({2, 3});
   const std::string message = message_of([&] { net(x); });
-  EXPECT_TRUE(has(message, "Forgetful runs a Scale()") && has(message, "register_module") &&
-              has(message, "(in inner)"))
+  EXPECT_TRUE(contains(message, "Forgetful runs a Scale()") &&
+              contains(message, "register_module") && contains(message, "(in inner)"))
       << message;
   {
     const NoGrad no_grad;

@@ -19,6 +19,10 @@
 #include <string>
 #include <vector>
 
+#include "support.h"
+
+using tern::support::expect_error;
+
 namespace {
 
 using namespace tern;
@@ -139,15 +143,6 @@ std::vector<Case> cases() {
              {{p[0]}, {.lr = 0.01}}, {{p[1], p[2]}, {.lr = 0.001, .weight_decay = 0.1}}});
        }},
   };
-}
-
-void expect_error(const std::function<void()>& f, const std::string& part) {
-  try {
-    f();
-    ADD_FAILURE() << "no Error; expected one with: " << part;
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-  }
 }
 
 TEST(Optimizer, TrajectoriesEqualPyTorch) {

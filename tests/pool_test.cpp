@@ -15,26 +15,19 @@
 #include <functional>
 #include <limits>
 
+#include "support.h"
+
 using namespace tern;
 using tern::testing::gradcheck;
 using tern::testing::gradgradcheck;
 
+using tern::support::checksum;
+using tern::support::message_of;
+using tern::support::pattern;
+
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-// (i * factor) mod modulus - offset
-Tensor pattern(const Shape& shape, int64_t factor, int64_t modulus, int64_t offset) {
-  std::vector<double> values(static_cast<size_t>(shape.numel()));
-  for (size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<double>(static_cast<int64_t>(i) * factor % modulus - offset);
-  }
-  return tensor(values, shape);
-}
-
-double checksum(const Tensor& x) {
-  return sum(reshape(x.to(DType::f64), {-1}) * pattern({x.numel()}, 3, 17, 8)).item<double>();
-}
 
 // Values that lie so far apart that a step of the central difference changes no maximum.
 Tensor distinct(const Shape& shape) {
@@ -76,15 +69,6 @@ void expect_known(const Op& op, const Shape& x, const Shape& y, double sum_y, do
       }
     }
   }
-}
-
-std::string message_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 const std::vector<Op> kMaxima = {

@@ -21,39 +21,19 @@
 #include <string>
 #include <vector>
 
+#include "support.h"
+
+using tern::support::contains;
+using tern::support::message_of;
+using tern::support::read_file;
+
 namespace {
 
 using namespace tern;
 namespace fs = std::filesystem;
 
-std::string slurp(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "(no error)";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 class Safetensors : public ::testing::Test {
  protected:
-  void SetUp() override {
-    const std::string name = ::testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::string pattern = (fs::temp_directory_path() / ("tern_" + name + "_XXXXXX")).string();
-    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { fs::remove_all(directory_); }
-
   std::string path(const std::string& name = "a.safetensors") const {
     return (directory_ / name).string();
   }
@@ -72,12 +52,13 @@ class Safetensors : public ::testing::Test {
   /// The message of loading a file with this header and 8 bytes of data.
   std::string load_error(const std::string& header, size_t data_bytes = 8) const {
     const std::string file = make(header, std::string(data_bytes, 'x'));
-    const std::string message = error_of([&] { io::load_safetensors(file); });
+    const std::string message = message_of([&] { io::load_safetensors(file); });
     EXPECT_TRUE(contains(message, file)) << message;  // every message names the file
     return message;
   }
 
-  fs::path directory_;
+  tern::support::TemporaryDirectory temporary_;
+  const fs::path directory_ = temporary_.path();
 };
 
 StateDict example() {
@@ -120,9 +101,9 @@ TEST_F(Safetensors, TheSameDictGivesTheSameBytesInTheFormatsLayout) {
   io::save_safetensors(example(), path("a"));
   io::save_safetensors(example(), path("b"));
   io::save_safetensors(io::load_safetensors(path("a")), path("c"));
-  const std::string bytes = slurp(path("a"));
-  EXPECT_EQ(bytes, slurp(path("b")));
-  EXPECT_EQ(bytes, slurp(path("c")));
+  const std::string bytes = read_file(path("a"));
+  EXPECT_EQ(bytes, read_file(path("b")));
+  EXPECT_EQ(bytes, read_file(path("c")));
 
   uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof length);
@@ -137,7 +118,7 @@ TEST_F(Safetensors, WritesRowMajorWhateverTheMemoryOrder) {
   const Tensor x = randn({2, 3, 4, 5});
   io::save_safetensors({{"x", x}}, path("a"));
   io::save_safetensors({{"x", to_order(x, Order::channels_last)}}, path("b"));
-  EXPECT_EQ(slurp(path("a")), slurp(path("b")));
+  EXPECT_EQ(read_file(path("a")), read_file(path("b")));
   EXPECT_EQ(io::load_safetensors(path("b")).at("x").to_vector<float>(), x.to_vector<float>());
 }
 
@@ -199,7 +180,7 @@ TEST_F(Safetensors, RefusesHeadersThatLie) {
     return R"({"x":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" +
            offsets + "}}";
   };
-  EXPECT_EQ(error_of([&] {
+  EXPECT_EQ(message_of([&] {
               make(entry("F32", "[2]", "[0,8]"), "12345678");
               io::load_safetensors(path());
             }),
@@ -260,7 +241,7 @@ TEST_F(Safetensors, RefusesWrongLengthsAndMissingFiles) {
     std::string bytes(sizeof length, '\0');
     std::memcpy(bytes.data(), &length, sizeof length);
     io::write_file_atomically(path(), bytes + rest);
-    return error_of([&] { io::load_safetensors(path()); });
+    return message_of([&] { io::load_safetensors(path()); });
   };
   EXPECT_TRUE(contains(with_length(3, "{}"), "truncated"));
   EXPECT_TRUE(contains(with_length(100'000'001, "{}"), "at most 100000000"));
@@ -268,17 +249,17 @@ TEST_F(Safetensors, RefusesWrongLengthsAndMissingFiles) {
   EXPECT_TRUE(contains(with_length(2, "{}trailing"), "8 bytes after the last tensor"));
   EXPECT_EQ(with_length(2, "{}"), "(no error)");
   io::write_file_atomically(path(), "1234567");
-  EXPECT_TRUE(contains(error_of([&] { io::load_safetensors(path()); }), "7 bytes"));
-  EXPECT_TRUE(contains(error_of([&] { io::load_safetensors(path("none")); }),
+  EXPECT_TRUE(contains(message_of([&] { io::load_safetensors(path()); }), "7 bytes"));
+  EXPECT_TRUE(contains(message_of([&] { io::load_safetensors(path("none")); }),
                        "none: No such file or directory"));
-  EXPECT_TRUE(
-      contains(error_of([&] { io::load_safetensors(directory_.string()); }), "not a regular file"));
+  EXPECT_TRUE(contains(message_of([&] { io::load_safetensors(directory_.string()); }),
+                       "not a regular file"));
 }
 
 // Whatever happens to the bytes, loading gives a dict or an Error.
 TEST_F(Safetensors, SurvivesDamage) {
   io::save_safetensors(example(), path("whole"), {{"format", "pt"}});
-  const std::string whole = slurp(path("whole"));
+  const std::string whole = read_file(path("whole"));
   Generator random(1);
   const auto pick = [&](size_t bound) {
     return static_cast<size_t>(random.integer(static_cast<int64_t>(bound)));
@@ -308,7 +289,7 @@ TEST_F(Safetensors, SurvivesDamage) {
 TEST_F(Safetensors, RefusesDictsThatCannotBeWrittenAndLeavesNothing) {
   const Tensor x = ones({2});
   const auto save = [&](const std::string& name, const Tensor& value) {
-    return error_of([&] { io::save_safetensors({{"good", x}, {name, value}}, path()); });
+    return message_of([&] { io::save_safetensors({{"good", x}, {name, value}}, path()); });
   };
   EXPECT_TRUE(contains(save("x", Tensor()), "'x' is undefined"));
   EXPECT_TRUE(contains(save("__metadata__", x), "cannot be called '__metadata__'"));
@@ -320,7 +301,7 @@ TEST_F(Safetensors, RefusesDictsThatCannotBeWrittenAndLeavesNothing) {
 TEST_F(Safetensors, UnwritablePathsAreErrorsAndLeaveNothing) {
   const StateDict dict{{"x", ones({2})}};
   const auto save = [&](const std::string& where) {
-    return error_of([&] { io::save_safetensors(dict, where); });
+    return message_of([&] { io::save_safetensors(dict, where); });
   };
   EXPECT_TRUE(contains(save(path("no/such/place")), "create the directory"));
   EXPECT_TRUE(contains(save(directory_.string()), "is a directory"));
@@ -335,7 +316,7 @@ TEST_F(Safetensors, ReplacesAFileWholeAndLeavesNoOther) {
   io::write_file_atomically(path("report.html"), "old");
   const std::string bytes("new\0bytes", 9);
   io::write_file_atomically(path("report.html"), bytes);
-  EXPECT_EQ(slurp(path("report.html")), bytes);
+  EXPECT_EQ(read_file(path("report.html")), bytes);
   EXPECT_EQ(files(), 1u);
 }
 
@@ -348,13 +329,13 @@ TEST_F(Safetensors, AWriteThatFailsHalfwayLeavesTheOldFile) {
   small.rlim_cur = 10000;
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
-  const std::string message = error_of([&] {
+  const std::string message = message_of([&] {
     io::save_safetensors({{"x", zeros({100000})}}, path());
   });
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   std::signal(SIGXFSZ, handler);
   EXPECT_TRUE(contains(message, "cannot write " + path())) << message;
-  EXPECT_EQ(slurp(path()), "old");
+  EXPECT_EQ(read_file(path()), "old");
   EXPECT_EQ(files(), 1u);
 }
 
@@ -375,7 +356,7 @@ TEST_F(Safetensors, CheckpointsKeepEverything) {
   EXPECT_EQ(loaded.epoch, 3);
 
   io::save_safetensors(example(), path());
-  EXPECT_TRUE(contains(error_of([&] { io::load_checkpoint(path()); }), "is not a checkpoint"));
+  EXPECT_TRUE(contains(message_of([&] { io::load_checkpoint(path()); }), "is not a checkpoint"));
 }
 
 }  // namespace

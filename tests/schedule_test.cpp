@@ -15,6 +15,10 @@
 #include <string>
 #include <vector>
 
+#include "support.h"
+
+using tern::support::expect_error;
+
 namespace {
 
 using namespace tern;
@@ -102,15 +106,6 @@ std::vector<Case> cases() {
                                        .max_lr = 0.4, .total_steps = 60, .cycle_momentum = false})},
       {"one_cycle_adam", one<OneCycleLR>(cycle), true},
   };
-}
-
-void expect_error(const std::function<void()>& f, const std::string& part) {
-  try {
-    f();
-    ADD_FAILURE() << "no Error; expected one with: " << part;
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-  }
 }
 
 TEST(Schedule, RatesEqualPyTorch) {

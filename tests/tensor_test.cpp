@@ -7,18 +7,13 @@
 #include <numeric>
 #include <sstream>
 
+#include "support.h"
+
 using namespace tern;
 
-namespace {
+using tern::support::message_of;
 
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
+namespace {
 
 TEST(Shape, HoldsSizesAndCountsElements) {
   const Shape shape{2, 3, 4};

@@ -174,7 +174,7 @@ void expect_all_passes_exact(const Shape& s) {
     std::vector<float> first_y, first_dx, first_dw;
     for (const int threads : {1, 2, 3, 4}) {
       set_num_threads(threads);
-      SCOPED_TRACE(testing::PrintToString(s) + ", " + path + ", " + std::to_string(threads) +
+      SCOPED_TRACE(::testing::PrintToString(s) + ", " + path + ", " + std::to_string(threads) +
                    " threads");
       const auto y = run(
           y_size(s), [&](float* out) { forward(s, x.data(), w.data(), bias.data(), out, isa); });
