@@ -73,7 +73,7 @@ Tensor random_tensor(const char* op, const Shape& shape, DType dtype, F f) {
 }  // namespace
 
 Tensor::Tensor(const Shape& shape, DType dtype, Order order, std::shared_ptr<Storage> storage)
-    : impl_(std::make_shared<Impl>(shape, dtype, order, std::move(storage))) {}
+    : impl_(std::make_shared<Impl>(Impl{shape, dtype, order, std::move(storage)})) {}
 
 const Tensor::Impl& Tensor::impl() const {
   if (!impl_) fail("tensor", "is undefined (default-constructed or absent), want a tensor");

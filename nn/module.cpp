@@ -329,7 +329,10 @@ void Module::Running::check_trains() const {
   }
   for (const auto& [name, parameter] : module_.named_parameters()) {
     if (!parameter.requires_grad()) continue;
-    const auto is_this = [&](const Tensor& other) { return other.is_same(parameter); };
+    // Named again, as clang before 16 captures no structured bindings.
+    const auto is_this = [&parameter = parameter](const Tensor& other) {
+      return other.is_same(parameter);
+    };
     if (std::ranges::any_of(known, is_this)) continue;
     const std::string type = module_.type_name();
     fail("module", outer_->module_.type_name(), " runs a ", type, "(", module_.extra_repr(),

@@ -26,7 +26,8 @@ for test in $tests; do targets="$targets ${test}_test"; done
 failing() {
   for test in $tests; do
     if ! "$work/build/tests/${test}_test" --gtest_brief=1 --gtest_fail_fast >"$work/log" 2>&1; then
-      grep -m1 -o 'FAILED  \] [^ ,]*' "$work/log" | sed 's/FAILED  \] //' || echo "$test (crash)"
+      name=$(sed -n 's/.*FAILED  \] \([^ ,]*\).*/\1/p' "$work/log" | head -1)
+      echo "${name:-a crash of $test}"
       return 0
     fi
   done
