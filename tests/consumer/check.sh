@@ -40,6 +40,7 @@ configure "$work/find_static" "-DCMAKE_PREFIX_PATH=$work/static" \
   "-DTERN_HEADERS=$work/static/include"
 cmake --build "$work/find_static" --parallel "$jobs"
 try 'find_package, static' "$work/find_static/consumer" static
+try 'every promised name' "$work/find_static/names" static
 
 flags() { PKG_CONFIG_PATH="$1/$libdir/pkgconfig" pkg-config --cflags --libs tern; }
 # shellcheck disable=SC2046
