@@ -3,7 +3,7 @@
 """The net, data, schedule and augmentation of examples/train_cnn in PyTorch, for comparison.
 
     apt-get install python3-torch libopenblas0-openmp dataset-fashion-mnist
-    time python3 bench/train_cnn_pytorch.py [--epochs 6] [--batch-size 64] [--lr 0.1] [--threads 2]
+    time python3 bench/train_cnn_pytorch.py [--epochs 10] [--batch-size 64] [--lr 0.1] [--threads 2]
 """
 import argparse
 import gzip
@@ -28,7 +28,7 @@ def load(directory, part):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--threads", type=int, default=2)

@@ -8,7 +8,7 @@ namespace train_cnn {
 
 /// What the flags of train_cnn set.
 struct Settings {
-  int64_t epochs = 6;
+  int64_t epochs = 10;
   int64_t batch_size = 64;
   double lr = 0.1;  ///< the highest of the one-cycle schedule
   double momentum = 0.9;
