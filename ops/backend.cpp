@@ -8,7 +8,7 @@ namespace tern {
 namespace {
 thread_local bool reference_kernels = false;
 std::atomic<bool> deterministic_mode = false;
-}
+}  // namespace
 
 ReferenceKernels::ReferenceKernels() : before_(reference_kernels) { reference_kernels = true; }
 ReferenceKernels::~ReferenceKernels() { reference_kernels = before_; }
