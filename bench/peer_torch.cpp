@@ -122,7 +122,7 @@ struct TorchResNet : torch::nn::Module {
   torch::Tensor forward(torch::Tensor x) {
     x = torch::relu(bn1(conv1(x)));
     for (auto& layer : layers) x = layer->forward(x);
-    return fc(torch::adaptive_avg_pool2d(x, 1).flatten(1));
+    return fc(torch::adaptive_avg_pool2d(x, {1, 1}).flatten(1));
   }
 };
 
