@@ -190,14 +190,6 @@ std::shared_ptr<const Primitive> cached(const Key& key, FunctionRef<Primitive()>
   return primitive;
 }
 
-void reorder(const dnnl::memory::desc& from, const void* source, const dnnl::memory::desc& to,
-             void* target) {
-  const OpenMPThreads threads(primitive_threads());
-  dnnl::memory source_memory(from, engine(), const_cast<void*>(source));
-  dnnl::memory target_memory(to, engine(), target);
-  dnnl::reorder(source_memory, target_memory).execute(stream(), source_memory, target_memory);
-}
-
 void guarded(const char* op, FunctionRef<void()> body) {
   try {
     body();

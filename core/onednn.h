@@ -93,11 +93,6 @@ class Key {
 /// that were used last.
 std::shared_ptr<const Primitive> cached(const Key& key, FunctionRef<Primitive()> create);
 
-/// Copies `source` (laid out as `from`) to `target` (laid out as `to`): for weights that a
-/// primitive wants packed its own way.
-void reorder(const dnnl::memory::desc& from, const void* source, const dnnl::memory::desc& to,
-             void* target);
-
 /// Runs body, and turns a dnnl::error into an Error that names `op`.
 void guarded(const char* op, FunctionRef<void()> body);
 

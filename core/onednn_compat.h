@@ -3,8 +3,7 @@
 //
 // Descriptors are created in the argument order of oneDNN 3. Silent traps that live here: the bit
 // values of normalization_flags changed in 3.0 (never store them as integers), the backward of
-// batch norm takes SHIFT as an input on 2.x and rejects it on 3.x, and pooling's dilation of none
-// is 0.
+// batch norm takes SHIFT as an input on 2.x and rejects it on 3.x.
 #pragma once
 
 #include <dnnl.hpp>
@@ -30,11 +29,6 @@ typename Primitive::primitive_desc make_backward(const dnnl::engine& engine,
                                                  Args&&... args) {
   return typename Primitive::primitive_desc(engine, std::forward<Args>(args)..., hint, attr);
 }
-
-using pooling_forward = dnnl::pooling_forward;
-using pooling_backward = dnnl::pooling_backward;
-using softmax_forward = dnnl::softmax_forward;
-using softmax_backward = dnnl::softmax_backward;
 
 inline auto batch_norm_forward(const dnnl::engine& engine, const dnnl::primitive_attr& attr,
                                dnnl::prop_kind kind, const desc& data, float eps,
@@ -74,11 +68,6 @@ typename Primitive::primitive_desc make_backward(const dnnl::engine& engine,
   return {typename Primitive::desc(std::forward<Args>(args)...), attr, engine, hint};
 }
 
-using pooling_forward = dnnl::pooling_v2_forward;
-using pooling_backward = dnnl::pooling_v2_backward;
-using softmax_forward = dnnl::softmax_v2_forward;
-using softmax_backward = dnnl::softmax_v2_backward;
-
 inline auto batch_norm_forward(const dnnl::engine& engine, const dnnl::primitive_attr& attr,
                                dnnl::prop_kind kind, const desc& data, float eps,
                                dnnl::normalization_flags flags) {
@@ -105,7 +94,6 @@ inline auto eltwise_backward(const dnnl::engine& engine, const dnnl::primitive_a
 
 #endif
 
-// Convolution, matmul, inner product, pooling (with dilation after the kernel), softmax (with its
-// algorithm first) and binary take the same lists in both: make<...>(engine, attr, list...).
+// Convolution takes the same lists in both: make<...>(engine, attr, list...).
 
 }  // namespace tern::onednn::compat

@@ -23,6 +23,7 @@ using tern::testing::gradcheck;
 using tern::testing::gradgradcheck;
 
 using tern::support::checksum;
+using tern::support::distance;
 using tern::support::message_of;
 using tern::support::pattern;
 
@@ -45,21 +46,6 @@ const std::vector<Case> kCases = {
     {{2, 4, 4, 3}, {2, 3, 3, 3}, {.padding = 1, .data_format = DataFormat::NHWC}},
     {{1, 5, 5, 2}, {2, 1, 2, 3}, {.stride = 2, .groups = 2, .data_format = DataFormat::NHWC}},
 };
-
-// The largest difference, as a share of the largest value.
-double distance(const Tensor& a, const Tensor& b) {
-  EXPECT_EQ(a.shape(), b.shape());
-  const auto x = a.to(DType::f64).to_vector<double>();
-  const auto y = b.to(DType::f64).to_vector<double>();
-  double difference = 0;
-  double scale = 1e-30;
-  for (size_t i = 0; i < x.size(); ++i) {
-    if (std::isnan(x[i]) || std::isnan(y[i])) return INFINITY;
-    difference = std::max(difference, std::fabs(x[i] - y[i]));
-    scale = std::max(scale, std::fabs(y[i]));
-  }
-  return difference / scale;
-}
 
 struct Results {
   Tensor y, dx, dw, db;

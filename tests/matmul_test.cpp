@@ -22,27 +22,13 @@ using tern::testing::gradcheck;
 using tern::testing::gradgradcheck;
 
 using tern::support::checksum;
+using tern::support::distance;
 using tern::support::message_of;
 using tern::support::pattern;
 
 namespace {
 
 Tensor leaf(const Shape& shape) { return randn(shape, DType::f64).set_requires_grad(); }
-
-// The largest difference, as a share of the largest value.
-double distance(const Tensor& a, const Tensor& b) {
-  EXPECT_EQ(a.shape(), b.shape());
-  const auto x = a.to(DType::f64).to_vector<double>();
-  const auto y = b.to(DType::f64).to_vector<double>();
-  double difference = 0;
-  double scale = 1e-30;
-  for (size_t i = 0; i < x.size(); ++i) {
-    if (std::isnan(x[i]) || std::isnan(y[i])) return INFINITY;
-    difference = std::max(difference, std::fabs(x[i] - y[i]));
-    scale = std::max(scale, std::fabs(y[i]));
-  }
-  return difference / scale;
-}
 
 struct Results {
   Tensor y;

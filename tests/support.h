@@ -7,6 +7,8 @@
 #include <tern/core/error.h>
 #include <tern/core/tensor.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -51,6 +53,21 @@ inline double checksum(const Tensor& x) {
   double total = 0;
   for (size_t i = 0; i < values.size(); ++i) total += values[i] * weights[i];
   return total;
+}
+
+/// The largest difference, as a share of the largest value.
+inline double distance(const Tensor& a, const Tensor& b) {
+  EXPECT_EQ(a.shape(), b.shape());
+  const auto x = a.to(DType::f64).to_vector<double>();
+  const auto y = b.to(DType::f64).to_vector<double>();
+  double difference = 0;
+  double scale = 1e-30;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (std::isnan(x[i]) || std::isnan(y[i])) return INFINITY;
+    difference = std::max(difference, std::fabs(x[i] - y[i]));
+    scale = std::max(scale, std::fabs(y[i]));
+  }
+  return difference / scale;
 }
 
 inline std::string read_file(const std::filesystem::path& path) {
