@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The layer against what PyTorch computed (fixtures/make_batch_norm_fixtures.py): every row of the
 // decision table "which statistics, and are they updated" with affine or not, three momenta, fused
-// ReLU or not, two dtypes, two data formats. The names of the cases say what they are.
+// ReLU or not, two dtypes, two data formats, and both of float32's algorithms. The names of the
+// cases say what they are.
 #include "batch_norm_support.h"
 
 using namespace tern;
@@ -45,6 +46,7 @@ struct Variant {
   std::string name;
   DType dtype;
   Lie lie;
+  BatchNormAlgorithm algorithm = BatchNormAlgorithm::automatic;
   friend void PrintTo(const Variant& v, std::ostream* out) { *out << v.name; }
 };
 
@@ -52,7 +54,8 @@ std::string label(const ::testing::TestParamInfo<Variant>& info) {
   const char* lies[] = {"nchw", "nchw_channels_last", "nhwc", "nhwc_channels_last"};
   std::string text = info.param.name.substr(info.param.name.find('.') + 1);
   std::replace(text.begin(), text.end(), '.', '_');
-  return text + "_" + to_string(info.param.dtype) + "_" + lies[static_cast<int>(info.param.lie)];
+  return text + "_" + to_string(info.param.dtype) + "_" + lies[static_cast<int>(info.param.lie)] +
+         (info.param.algorithm == BatchNormAlgorithm::onednn ? "_onednn" : "");
 }
 
 std::vector<Variant> variants() {
@@ -61,6 +64,7 @@ std::vector<Variant> variants() {
     for (Lie lie : {Lie::nchw, Lie::nhwc}) all.push_back({name, DType::f64, lie});
     for (Lie lie : {Lie::nchw, Lie::nchw_channels_last, Lie::nhwc, Lie::nhwc_channels_last}) {
       all.push_back({name, DType::f32, lie});
+      all.push_back({name, DType::f32, lie, BatchNormAlgorithm::onednn});
     }
   }
   return all;
@@ -104,7 +108,8 @@ TEST_P(Table, EqualsPyTorch) {
                                .moving_mean_init = given("mean"),
                                .moving_var_init = given("var"),
                                .data_format = nhwc() ? DataFormat::NHWC : DataFormat::NCHW,
-                               .track_running_stats = track};
+                               .track_running_stats = track,
+                               .algorithm = GetParam().algorithm};
   if (parts[3] != "auto") options.use_batch_statistics = parts[3] == "batch";
   nn::BatchNorm2d layer(3, options);
   layer.to(GetParam().dtype);
@@ -162,6 +167,7 @@ std::vector<Variant> shape_variants() {
   std::vector<Variant> all;
   for (const std::string& name : cases("shapes")) {
     for (DType dtype : {DType::f64, DType::f32}) all.push_back({name, dtype, Lie::nchw});
+    all.push_back({name, DType::f32, Lie::nchw, BatchNormAlgorithm::onednn});
   }
   return all;
 }
@@ -176,7 +182,8 @@ TEST_P(Shapes, EqualPyTorch) {
       batch_norm(x, mean, var, weight, bias,
                  {.training = training,
                   .momentum = Momentum::update(given("momentum").to(DType::f64).item<double>()),
-                  .eps = fixtures().at(GetParam().name + ".eps").item<double>()});
+                  .eps = fixtures().at(GetParam().name + ".eps").item<double>(),
+                  .algorithm = GetParam().algorithm});
   y.backward(given("dy"));
   // Relative to the largest value: "range" in evaluation divides by sqrt(1e-4).
   const auto expect_near = [&](const Tensor& got, const char* what) {

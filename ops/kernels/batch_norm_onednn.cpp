@@ -19,11 +19,13 @@ using dnnl::normalization_flags;
 using tern::onednn::Key;
 using tern::onednn::Primitive;
 
-// The bytes of [N,C,H,W] in either order as [images, C, pixels, 1].
+// The bytes as [images, C, pixels, 1] in either order. Where channels do not lie innermost, what
+// lies outside of them counts as images: also of N,W,C,H, which a channels-last N,H,W,C tensor is.
 dnnl::memory::desc describe(const Problem<float>& p, int64_t images) {
-  const int64_t pixels = p.layout.count() / images;
-  return tern::onednn::describe(Shape{images, p.layout.channels, pixels, 1},
-                                p.layout.inner == 1 ? Order::channels_last : Order::row_major);
+  const bool channels_last = p.layout.inner == 1;
+  if (!channels_last) images = p.layout.outer;
+  return tern::onednn::describe(Shape{images, p.layout.channels, p.layout.count() / images, 1},
+                                channels_last ? Order::channels_last : Order::row_major);
 }
 
 normalization_flags flags(bool relu) {
