@@ -17,6 +17,7 @@ op=ops/batch_norm.cpp
 fast=ops/kernels/batch_norm_fast.cpp
 simd=ops/kernels/batch_norm_simd.h
 plain=ops/kernels/batch_norm_eigen.cpp
+primitive=ops/kernels/batch_norm_onednn.cpp
 layer=nn/batch_norm.cpp
 
 targets=
@@ -69,6 +70,7 @@ mutant "running variance: unbiased for biased" $op 's|== RunningVar::unbiased|!=
 mutant "momentum reversed" $op 's|const double share = params|const double share = 1 - params|'
 mutant "evaluation's backward in training (float32)" $fast 's|through = statistics.of_batch|through = false|'
 mutant "evaluation's backward in training (reference)" $plain 's|if (statistics.of_batch) g|if (false) g|'
+mutant "evaluation's backward in training (oneDNN)" $primitive 's|of_batch ? flags|false ? flags|'
 mutant "evaluation's backward in training (composed)" $op 's|gradients\[0\] = used_.of_batch ?|gradients[0] = false ?|'
 mutant "training's backward in evaluation (float32)" $fast 's|through = statistics.of_batch|through = true|'
 mutant "1/n missing in dx (float32)" $fast 's|inverse \* dweight / n|inverse * dweight|'
@@ -80,6 +82,8 @@ mutant "statistics read from the module at backward time" $op '
   s|^    const Tensor x = x_.get(), weight|    if (!used_.of_batch) used_.mean = latest.to(DType::f64).to_vector<double>();\n&|'
 mutant "sign of beta (float32)" $fast 's|p.bias\[c\]) : 0.0) - scale|p.bias[c]) * -1 : 0.0) - scale|'
 mutant "sign of beta (reference)" $plain 's|(p.weight, c, 1) + value_or(p.bias|(p.weight, c, 1) - value_or(p.bias|'
+mutant "sign of beta (oneDNN)" $primitive 's|(p.bias ? static_cast<double>(p|(p.bias ? -static_cast<double>(p|'
+mutant "planes of N,W,C,H taken for images (oneDNN)" $primitive 's|if (!channels_last) images|if (false) images|'
 mutant "gradient of beta negated (float32)" $fast 's|dbias\[c\] = static_cast<float>(dbias)|dbias[c] = static_cast<float>(-dbias)|'
 mutant "mask with >= (float32)" $simd 's|shift <= 0 ? V|shift < 0 ? V|'
 mutant "mask with >= (reference)" $plain 's|bias <= 0).select|bias < 0).select|'
