@@ -215,7 +215,8 @@ TEST(Random, NormalNumbersHaveTheRightMoments) {
   const int64_t n = 1000000;
   double m1 = 0, m2 = 0, m4 = 0;
   int64_t beyond_three = 0;
-  for (double x : randn({n}, DType::f64).data<double>()) {
+  const Tensor numbers = randn({n}, DType::f64);
+  for (double x : numbers.data<double>()) {
     m1 += x;
     m2 += x * x;
     m4 += x * x * x * x;
@@ -241,7 +242,8 @@ TEST(Random, UniformNumbersStayBelowOne) {
   manual_seed(0);
   for (const DType dtype : {DType::f32, DType::f64}) {
     double total = 0;
-    for (double x : rand({100000}, dtype).to(DType::f64).data<double>()) {
+    const Tensor numbers = rand({100000}, dtype).to(DType::f64);
+    for (double x : numbers.data<double>()) {
       ASSERT_GE(x, 0);
       ASSERT_LT(x, 1);
       total += x;
