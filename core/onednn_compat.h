@@ -3,7 +3,8 @@
 //
 // Descriptors are created in the argument order of oneDNN 3. Silent traps that live here: the bit
 // values of normalization_flags changed in 3.0 (never store them as integers), the backward of
-// batch norm takes SHIFT as an input on 2.x and rejects it on 3.x.
+// batch norm takes SHIFT as an input on 2.x and rejects it on 3.x, and the reorder of 3.7 loses
+// values (uxlfoundation/oneDNN#3280), so that weights are packed by loops of our own.
 #pragma once
 
 #include <dnnl.hpp>
@@ -16,7 +17,20 @@ using desc = memory::desc;
 
 inline constexpr bool kBatchNormBackwardTakesShift = DNNL_VERSION_MAJOR < 3;
 
+/// How a blocked layout runs: the step from block to block of each axis, and the blocks inside,
+/// the innermost one last.
+struct Blocking {
+  dims strides, inner_sizes, inner_axes;
+};
+
 #if DNNL_VERSION_MAJOR >= 3
+
+inline bool is_blocked(const desc& layout) {
+  return layout.get_format_kind() == memory::format_kind::blocked;
+}
+inline Blocking blocking(const desc& layout) {
+  return {layout.get_strides(), layout.get_inner_blks(), layout.get_inner_idxs()};
+}
 
 template <class Primitive, class... Args>
 typename Primitive::primitive_desc make(const dnnl::engine& engine,
@@ -55,6 +69,14 @@ inline auto eltwise_backward(const dnnl::engine& engine, const dnnl::primitive_a
 }
 
 #else
+
+inline bool is_blocked(const desc& layout) { return layout.data.format_kind == dnnl_blocked; }
+inline Blocking blocking(const desc& layout) {
+  const auto& blocks = layout.data.format_desc.blocking;
+  return {dims(blocks.strides, blocks.strides + layout.data.ndims),
+          dims(blocks.inner_blks, blocks.inner_blks + blocks.inner_nblks),
+          dims(blocks.inner_idxs, blocks.inner_idxs + blocks.inner_nblks)};
+}
 
 template <class Primitive, class... Args>
 typename Primitive::primitive_desc make(const dnnl::engine& engine,

@@ -2,7 +2,10 @@
 // oneDNN's direct convolution. Activations are channels-last; the primitive chooses the layout of
 // the weights, which are packed into (or unpacked from) scratch memory at every call.
 #include <algorithm>
+#include <cstring>
+#include <vector>
 
+#include "../../core/error.h"
 #include "../../core/memory.h"
 #include "../../core/onednn.h"
 #include "../../core/parallel.h"
@@ -19,7 +22,6 @@ using onednn::Key;
 using onednn::Primitive;
 using Tag = dnnl::memory::format_tag;
 using Type = dnnl::memory::data_type;
-using PrimitivePtr = std::shared_ptr<const Primitive>;
 
 // What a pass of the convolution is created with.
 struct Descriptors {
@@ -80,13 +82,19 @@ Key key_of(const char* op, const ConvShape& s, bool with_bias) {
   return key;
 }
 
-PrimitivePtr reorder(const char* op, const ConvShape& shape, const compat::desc& from,
-                     const compat::desc& to) {
-  return onednn::cached(key_of(op, shape, false), [&] {
-    const dnnl::reorder::primitive_desc pd(onednn::engine(), from, onednn::engine(), to,
-                                           onednn::attributes());
-    return Primitive::make<dnnl::reorder>(pd, {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}});
-  });
+// Where index i of an axis lies in a blocked layout. An element's place is the sum over its axes.
+std::vector<int64_t> places(const compat::Blocking& blocking, int64_t axis, int64_t size) {
+  std::vector<int64_t> result(static_cast<size_t>(size));
+  for (int64_t i = 0; i < size; ++i) {
+    int64_t rest = i, step = 1, place = 0;
+    for (size_t b = blocking.inner_sizes.size(); b-- > 0; step *= blocking.inner_sizes[b]) {
+      if (blocking.inner_axes[b] != axis) continue;
+      place += rest % blocking.inner_sizes[b] * step;
+      rest /= blocking.inner_sizes[b];
+    }
+    result[static_cast<size_t>(i)] = place + rest * blocking.strides[static_cast<size_t>(axis)];
+  }
+  return result;
 }
 
 // Weights in the layout that a primitive wants, OIHW on our side.
@@ -94,29 +102,73 @@ class PackedWeights {
  public:
   PackedWeights(const ConvShape& shape, const compat::desc& wanted)
       : shape_(shape),
-        plain_(Descriptors(shape).plain_weight),
         wanted_(wanted),
-        same_(wanted == plain_),
-        scratch_(same_ ? 0 : wanted.get_size()) {}
+        same_(wanted == Descriptors(shape).plain_weight),
+        scratch_(same_ ? 0 : wanted.get_size()) {
+    if (!compat::is_blocked(wanted)) fail("conv2d", "oneDNN wants weights in an unknown layout");
+  }
 
   // `w` packed.
-  const void* pack(const char* op, const float* w) const {
+  const float* pack(const float* w) const {
     if (same_) return w;
-    reorder(op, shape_, plain_, wanted_)->execute({{DNNL_ARG_FROM, w}, {DNNL_ARG_TO, memory()}});
-    return memory();
+    float* packed = memory();
+    const auto plain_bytes = sizeof(float) * static_cast<size_t>(shape_.k * fan_in());
+    if (wanted_.get_size() > plain_bytes) std::memset(packed, 0, wanted_.get_size());
+    for_each([=](int64_t plain, int64_t place) { packed[place] = w[plain]; });
+    return packed;
   }
   // Where a primitive may write weights that end up in `w`, and the way from there.
-  void* target(float* w) const { return same_ ? w : memory(); }
-  void unpack(const char* op, float* w) const {
+  float* target(float* w) const { return same_ ? w : memory(); }
+  void unpack(float* w) const {
     if (same_) return;
-    reorder(op, shape_, wanted_, plain_)->execute({{DNNL_ARG_FROM, memory()}, {DNNL_ARG_TO, w}});
+    const float* packed = memory();
+    for_each([=](int64_t plain, int64_t place) { w[plain] = packed[place]; });
   }
 
  private:
-  void* memory() const { return scratch_.as<void>(); }
+  static constexpr int64_t kBlock = 16;  // channels that a layout keeps together
+
+  float* memory() const { return scratch_.as<float>(); }
+  int64_t fan_in() const { return shape_.c / shape_.groups * shape_.r * shape_.s; }
+
+  // Calls f(index in OIHW, place in the packed layout) for every weight.
+  template <class F>
+  void for_each(F f) const {
+    const auto blocking = compat::blocking(wanted_);
+    const int64_t axis = shape_.groups == 1 ? 0 : 1;  // of the output channels
+    const int64_t outputs = shape_.k / shape_.groups, inputs = shape_.c / shape_.groups;
+    const auto of_group = axis ? places(blocking, 0, shape_.groups) : std::vector<int64_t>{0};
+    const auto of_output = places(blocking, axis, outputs);
+    const auto of_input = places(blocking, axis + 1, inputs);
+    std::vector<int64_t> of_pixel;
+    for (int64_t row : places(blocking, axis + 2, shape_.r)) {
+      for (int64_t column : places(blocking, axis + 3, shape_.s)) of_pixel.push_back(row + column);
+    }
+    const auto pixels = static_cast<int64_t>(of_pixel.size());
+    const int64_t blocks = (outputs + kBlock - 1) / kBlock;
+    const int64_t grain = 32768 / (kBlock * fan_in()) + 1;
+    parallel_for(shape_.groups * blocks, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t part = begin; part < end; ++part) {
+        const int64_t group = part / blocks, first = part % blocks * kBlock;
+        const int64_t last = std::min(first + kBlock, outputs);
+        for (int64_t from = 0; from < inputs; from += kBlock) {
+          for (int64_t o = first; o < last; ++o) {
+            for (int64_t i = from; i < std::min(from + kBlock, inputs); ++i) {
+              const int64_t plain = ((group * outputs + o) * inputs + i) * pixels;
+              const int64_t place = of_group[static_cast<size_t>(group)] +
+                                    of_output[static_cast<size_t>(o)] +
+                                    of_input[static_cast<size_t>(i)];
+              for (int64_t p = 0; p < pixels; ++p) {
+                f(plain + p, place + of_pixel[static_cast<size_t>(p)]);
+              }
+            }
+          }
+        }
+      }
+    });
+  }
 
   const ConvShape& shape_;
-  compat::desc plain_;
   const compat::desc& wanted_;
   bool same_;
   tern::memory::Scratch scratch_;
@@ -139,7 +191,7 @@ void backward_weights(const ConvShape& shape, const float* x, const float* dy, f
                         {DNNL_ARG_DIFF_DST, dy},
                         {DNNL_ARG_DIFF_WEIGHTS, weights.target(dw)},
                         {DNNL_ARG_DIFF_BIAS, db}});
-    weights.unpack("conv2d_backward_weights weights", dw);
+    weights.unpack(dw);
   });
 }
 
@@ -157,7 +209,7 @@ void conv_forward_onednn(const ConvShape& shape, const float* x, const float* w,
     });
     const PackedWeights weights(shape, primitive->layout(DNNL_ARG_WEIGHTS));
     primitive->execute({{DNNL_ARG_SRC, x},
-                        {DNNL_ARG_WEIGHTS, weights.pack("conv2d weights", w)},
+                        {DNNL_ARG_WEIGHTS, weights.pack(w)},
                         {DNNL_ARG_BIAS, bias},
                         {DNNL_ARG_DST, y}});
   });
@@ -173,9 +225,8 @@ void conv_backward_data_onednn(const ConvShape& shape, const float* dy, const fl
                {DNNL_ARG_DIFF_SRC, pd.diff_src_desc()}});
     });
     const PackedWeights weights(shape, primitive->layout(DNNL_ARG_WEIGHTS));
-    primitive->execute({{DNNL_ARG_DIFF_DST, dy},
-                        {DNNL_ARG_WEIGHTS, weights.pack("conv2d_backward_data weights", w)},
-                        {DNNL_ARG_DIFF_SRC, dx}});
+    primitive->execute(
+        {{DNNL_ARG_DIFF_DST, dy}, {DNNL_ARG_WEIGHTS, weights.pack(w)}, {DNNL_ARG_DIFF_SRC, dx}});
   });
 }
 
