@@ -26,13 +26,14 @@ class Node;
 /// place since, or if the graph was freed.
 class Saved {
  public:
+  /// What the tensor is to its node.
   enum class Role : uint8_t { input, output };
   /// Saves an input (or any other tensor) of the operation, or its output.
   Saved(Node* owner, const Tensor& x, Role role = Role::input);
   Saved(const Saved&) = delete;
   Saved& operator=(const Saved&) = delete;
 
-  bool defined() const { return defined_; }
+  bool defined() const { return defined_; }  ///< whether there is a tensor at all
   /// The tensor, connected to the graph as it was when it was saved.
   Tensor get() const;
 
@@ -76,7 +77,8 @@ class Node : public std::enable_shared_from_this<Node> {
   /// dy has the shape and dtype of the output (its memory order may differ).
   virtual Gradients backward(const Tensor& dy) = 0;
 
-  uint64_t number() const { return number_; }
+  uint64_t number() const { return number_; }  ///< creation order
+  /// The nodes that made the inputs; null where an input wants no gradient.
   const std::vector<std::shared_ptr<Node>>& inputs() const { return inputs_; }
 
  protected:
@@ -123,6 +125,7 @@ class NoGrad {
 /// Recording is on (or off) on this thread while it lives.
 class GradMode {
  public:
+  /// Switches recording on or off.
   explicit GradMode(bool enabled);
   ~GradMode();
   GradMode(const GradMode&) = delete;

@@ -24,6 +24,7 @@ class CloneScope {
   static bool active();
   /// The duplicate that `original` has got in this scope, or null; and how it gets one.
   static std::shared_ptr<void> find(const void* original);
+  /// Makes `duplicate` what find(original) returns.
   static void insert(std::shared_ptr<const void> original, std::shared_ptr<void> duplicate);
 
  private:
@@ -36,15 +37,17 @@ template <class T>
 class Shared {
  public:
   Shared() : object_(std::make_shared<T>()) {}
-  explicit Shared(T value) : object_(std::make_shared<T>(std::move(value))) {}
-  Shared(const Shared& other) : object_(other.copied()) {}
+  explicit Shared(T value) : object_(std::make_shared<T>(std::move(value))) {}  ///< a new object
+  Shared(const Shared& other) : object_(other.copied()) {}  ///< the same object, or its duplicate
+  /// The same object, or its duplicate.
   Shared& operator=(const Shared& other) {
     object_ = other.copied();
     return *this;
   }
 
-  T& operator*() const { return *object_; }
-  T* operator->() const { return object_.get(); }
+  T& operator*() const { return *object_; }        ///< the object
+  T* operator->() const { return object_.get(); }  ///< the object
+  /// Whether both mean the same object.
   bool operator==(const Shared& other) const { return object_ == other.object_; }
 
  private:

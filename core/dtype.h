@@ -27,6 +27,7 @@ const char* to_string(DataFormat format);
 
 template <class T>
 struct DTypeOf;  // only the element types of DType have one
+/// @cond
 template <>
 struct DTypeOf<float> {
   static constexpr DType value = DType::f32;
@@ -43,6 +44,7 @@ template <>
 struct DTypeOf<uint8_t> {
   static constexpr DType value = DType::u8;
 };
+/// @endcond
 
 /// Calls f with a value of the element type of `dtype`: `visit(x.dtype(), [&](auto t) { using T =
 /// decltype(t); ... })`. `visit_floating` instantiates f for float and double only, and expects

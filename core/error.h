@@ -24,6 +24,7 @@ class Error : public std::runtime_error {
 /// they happened. `name` must outlive the scope.
 class ErrorScope {
  public:
+  /// Enters the module called `name`.
   explicit ErrorScope(const std::string* name);
   ~ErrorScope();
   ErrorScope(const ErrorScope&) = delete;

@@ -9,12 +9,14 @@
 /// How users test their own layers and functions against numerical derivatives.
 namespace tern::testing {
 
+/// How exactly gradcheck looks.
 struct GradcheckOptions {
   double step = 1e-6;       ///< of the central difference
   double tolerance = 1e-6;  ///< allowed |analytic - numeric| / (1 + |numeric|)
   uint64_t seed = 0;        ///< of the random cotangent
 };
 
+/// What is checked: a differentiable function of tensors.
 using Function = std::function<Tensor(const std::vector<Tensor>&)>;
 
 /// Compares the gradient of `f` with central differences, (f(x+h) - f(x-h)) / 2h, contracted with a

@@ -14,17 +14,18 @@ class Generator {
  public:
   /// What a generator needs to go on later.
   struct State {
-    uint64_t seed = 0;
-    uint64_t stream = 0;
-    uint64_t position = 0;
-    bool operator==(const State&) const = default;
+    uint64_t seed = 0;                              ///< which sequence
+    uint64_t stream = 0;                            ///< which of the independent streams of a seed
+    uint64_t position = 0;                          ///< how many numbers have been taken
+    bool operator==(const State&) const = default;  ///< whether the next numbers are the same
   };
 
+  /// Begins a stream of a seed.
   explicit Generator(uint64_t seed = 0, uint64_t stream = 0) : state_{seed, stream, 0} {}
-  explicit Generator(const State& state) : state_(state) {}
+  explicit Generator(const State& state) : state_(state) {}  ///< goes on from `state`
 
-  const State& state() const { return state_; }
-  void set_state(const State& state) { state_ = state; }
+  const State& state() const { return state_; }           ///< where it stands
+  void set_state(const State& state) { state_ = state; }  ///< goes on from `state`
 
   /// 64 random bits.
   uint64_t bits() { return bits_at(state_, state_.position++); }
@@ -38,8 +39,11 @@ class Generator {
   /// Takes `count` numbers at once: returns the position of the first, for bits_at.
   uint64_t reserve(int64_t count);
 
+  /// Number `position` of a stream, whatever position the state is at.
   static uint64_t bits_at(const State& state, uint64_t position);
+  /// What uniform() makes of 64 bits.
   static double to_uniform(uint64_t bits);
+  /// What normal() makes of 64 bits.
   static double to_normal(uint64_t bits);
 
  private:

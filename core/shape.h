@@ -12,25 +12,27 @@ namespace tern {
 /// The sizes of a tensor's axes, at most kMaxRank of them. Rank 0 is a scalar with one element.
 class Shape {
  public:
-  static constexpr int kMaxRank = 8;
+  static constexpr int kMaxRank = 8;  ///< as many axes as any operation takes
 
   Shape() = default;
   /// Throws Error for a negative size, more than kMaxRank axes, or more than 2^63-1 elements.
   Shape(std::initializer_list<int64_t> sizes) : Shape(std::span(sizes.begin(), sizes.size())) {}
+  /// Throws Error as the constructor above.
   Shape(const std::vector<int64_t>& sizes) : Shape(std::span(sizes)) {}
+  /// Throws Error as the constructor above.
   explicit Shape(std::span<const int64_t> sizes);
 
-  int size() const { return rank_; }
-  bool empty() const { return rank_ == 0; }
-  int64_t operator[](int i) const { return sizes_[i]; }
-  int64_t numel() const { return numel_; }
-  const int64_t* begin() const { return sizes_; }
-  const int64_t* end() const { return sizes_ + rank_; }
+  int size() const { return rank_; }                     ///< the number of axes
+  bool empty() const { return rank_ == 0; }              ///< whether it is a scalar's
+  int64_t operator[](int i) const { return sizes_[i]; }  ///< the size of axis i >= 0
+  int64_t numel() const { return numel_; }               ///< the number of elements
+  const int64_t* begin() const { return sizes_; }        ///< the sizes, for loops
+  const int64_t* end() const { return sizes_ + rank_; }  ///< the end of the sizes
 
   /// The same shape with axis `i` changed to `size`.
   Shape with(int i, int64_t size) const;
 
-  bool operator==(const Shape& other) const;
+  bool operator==(const Shape& other) const;  ///< whether rank and sizes are equal
 
  private:
   int64_t sizes_[kMaxRank] = {};

@@ -18,7 +18,7 @@ namespace tern {
 /// state_dict shares memory with the module.
 class StateDict {
  public:
-  using Entry = std::pair<std::string, Tensor>;
+  using Entry = std::pair<std::string, Tensor>;  ///< name and tensor
 
   StateDict() = default;
   /// Throws Error if a name occurs twice.
@@ -31,17 +31,17 @@ class StateDict {
   /// Whether there was such a name to remove.
   bool erase(std::string_view name);
 
-  bool contains(std::string_view name) const;
+  bool contains(std::string_view name) const;  ///< whether it has that name
   /// Throws Error that suggests the closest name there is.
   const Tensor& at(std::string_view name) const;
-  const Tensor& operator[](std::string_view name) const { return at(name); }
+  const Tensor& operator[](std::string_view name) const { return at(name); }  ///< at(name)
 
-  size_t size() const { return entries_.size(); }
-  bool empty() const { return entries_.empty(); }
-  std::vector<std::string> names() const;
+  size_t size() const { return entries_.size(); }  ///< the number of entries
+  bool empty() const { return entries_.empty(); }  ///< whether there are no entries
+  std::vector<std::string> names() const;          ///< all names in order
   /// Iteration in order: `for (const auto& [name, tensor] : dict)`.
   std::vector<Entry>::const_iterator begin() const { return entries_.begin(); }
-  std::vector<Entry>::const_iterator end() const { return entries_.end(); }
+  std::vector<Entry>::const_iterator end() const { return entries_.end(); }  ///< the end
 
   /// A dict of deep copies.
   StateDict clone() const;

@@ -39,30 +39,33 @@ struct BackwardOptions {
 class Tensor {
  public:
   Tensor() = default;
+  /// Another handle of the same tensor (inside a CloneScope, of its duplicate).
   Tensor(const Tensor& other)
       : impl_(detail::clone_scopes.load(std::memory_order_relaxed) == 0 ? other.impl_
                                                                         : copied(other)) {}
-  Tensor(Tensor&& other) noexcept = default;
+  Tensor(Tensor&& other) noexcept = default;  ///< leaves `other` undefined
+  /// As copying; changes the handle, not the values (see copy_).
   Tensor& operator=(const Tensor& other) {
     Tensor copy(other);
     impl_.swap(copy.impl_);
     return *this;
   }
-  Tensor& operator=(Tensor&& other) noexcept = default;
+  Tensor& operator=(Tensor&& other) noexcept = default;  ///< leaves `other` undefined
   ~Tensor() = default;
 
-  bool defined() const { return impl_ != nullptr; }
-  const Shape& shape() const;
+  bool defined() const { return impl_ != nullptr; }  ///< whether there is a tensor
+  const Shape& shape() const;                        ///< the sizes of its axes
   /// The number of axes.
   int64_t dim() const { return shape().size(); }
   /// The length of axis `axis`, counted from the end when negative.
   int64_t size(int64_t axis) const;
-  int64_t numel() const { return shape().numel(); }
-  DType dtype() const;
-  Order order() const;
+  int64_t numel() const { return shape().numel(); }  ///< the number of elements
+  DType dtype() const;                               ///< the type of its elements
+  Order order() const;                               ///< how they lie in memory
 
   /// @name Values
   /// @{
+
   /// The elements in memory. Throws Error if T is not the dtype, or if the tensor is channels-last
   /// (call contiguous(x) first). Writing through it is not seen by autograd: a tensor that was
   /// saved for backward must be changed with copy_, fill_ or through mutable_data, which are.
@@ -120,6 +123,7 @@ class Tensor {
 
   /// @name For writers of operations
   /// @{
+
   /// Memory without regard to the order, and the recorded operation that made this tensor.
   template <class T>
   T* raw() const {
@@ -154,6 +158,7 @@ class Tensor {
 /// @name Creation
 /// Shapes from braces: zeros({2, 3}). All tensors are row-major.
 /// @{
+
 /// Memory that holds whatever was there.
 Tensor empty(const Shape& shape, DType dtype = DType::f32, Order order = Order::row_major);
 Tensor zeros(const Shape& shape, DType dtype = DType::f32);
@@ -179,6 +184,7 @@ Tensor ones_like(const Tensor& x);
 
 /// @name Memory order
 /// @{
+
 /// The same tensor in the given order: itself if it already lies so (also when both orders are the
 /// same bytes, as for one channel or 1x1 images), else a copy. channels_last needs rank 4.
 /// Differentiable.

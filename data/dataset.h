@@ -12,14 +12,14 @@ namespace tern::data {
 
 /// An input and what a model should say to it (y may be undefined).
 struct Example {
-  Tensor x;
-  Tensor y = {};
+  Tensor x;       ///< the input
+  Tensor y = {};  ///< the target
 };
 
 /// Examples stacked along a new first axis.
 struct Batch {
-  Tensor x;
-  Tensor y = {};
+  Tensor x;       ///< the input
+  Tensor y = {};  ///< the target
 };
 
 /// Something with examples numbered from 0. A loader with workers calls it from several threads at
@@ -27,7 +27,7 @@ struct Batch {
 class Dataset {
  public:
   virtual ~Dataset() = default;
-  virtual int64_t size() const = 0;
+  virtual int64_t size() const = 0;  ///< the number of examples
   /// The example as it is.
   virtual Example get(int64_t index) const = 0;
   /// The example with random changes, all of them drawn from `random`: training then sees the same
@@ -44,7 +44,7 @@ class TensorDataset final : public Dataset {
   /// Throws Error if x and y differ in length, or x is a scalar. y may be left out.
   explicit TensorDataset(const Tensor& x, const Tensor& y = {});
 
-  int64_t size() const override { return x_.size(0); }
+  int64_t size() const override { return x_.size(0); }  ///< the number of examples
   Example get(int64_t index) const override;
   Batch batch(std::span<const int64_t> indices, uint64_t seed) const override;
 

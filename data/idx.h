@@ -11,8 +11,8 @@ namespace tern::data {
 
 /// An array of bytes as IDX files hold it.
 struct Idx {
-  Shape shape;
-  std::vector<uint8_t> bytes;
+  Shape shape;                 ///< sizes of the array
+  std::vector<uint8_t> bytes;  ///< its elements, row-major
 };
 
 /// Reads an IDX file (http://yann.lecun.com/exdb/mnist) of unsigned bytes, plain or compressed with

@@ -13,8 +13,9 @@
 
 namespace tern::data {
 
+/// How a DataLoader goes through its data.
 struct LoaderOptions {
-  int64_t batch_size = 1;
+  int64_t batch_size = 1;  ///< examples in a batch
   bool shuffle = false;    ///< a new order in every epoch
   bool drop_last = false;  ///< leave out the last batch if it is smaller than the others
   /// Threads that make batches ahead of the loop; 0: the loop makes them itself. The number changes
@@ -47,17 +48,17 @@ class DataLoader {
 
   /// The number of batches in an epoch.
   int64_t size() const;
-  const Dataset& dataset() const { return *dataset_; }
-  const LoaderOptions& options() const { return options_; }
+  const Dataset& dataset() const { return *dataset_; }       ///< what it goes through
+  const LoaderOptions& options() const { return options_; }  ///< as given
 
   /// The number of the next epoch to begin, from 0. Setting it goes on with a training that was
   /// interrupted; only loaders with a seed depend on it.
   int64_t epoch() const { return epoch_; }
-  void set_epoch(int64_t epoch) { epoch_ = epoch; }
+  void set_epoch(int64_t epoch) { epoch_ = epoch; }  ///< of the next epoch
 
   /// Begins an epoch.
   Iterator begin();
-  std::default_sentinel_t end() const { return {}; }
+  std::default_sentinel_t end() const { return {}; }  ///< the end of the epoch
 
  private:
   std::shared_ptr<const Dataset> dataset_;
@@ -68,13 +69,14 @@ class DataLoader {
 /// A place in an epoch.
 class DataLoader::Iterator {
  public:
-  using value_type = Batch;
-  using difference_type = std::ptrdiff_t;
+  using value_type = Batch;                ///< for the standard library
+  using difference_type = std::ptrdiff_t;  ///< for the standard library
 
-  const Batch& operator*() const { return batch_; }
-  const Batch* operator->() const { return &batch_; }
-  Iterator& operator++();
-  void operator++(int) { ++*this; }
+  const Batch& operator*() const { return batch_; }    ///< the batch
+  const Batch* operator->() const { return &batch_; }  ///< the batch
+  Iterator& operator++();                              ///< goes to the next batch
+  void operator++(int) { ++*this; }                    ///< goes to the next batch
+  /// Whether the epoch is over.
   friend bool operator==(const Iterator& it, std::default_sentinel_t) {
     return it.epoch_ == nullptr;
   }

@@ -11,10 +11,10 @@ namespace tern::data {
 
 /// An image on its way into a batch: pixels run by row, column, channel, in [0, 1] at first.
 struct Image {
-  int64_t channels = 0;
-  int64_t height = 0;
-  int64_t width = 0;
-  std::vector<float> pixels = {};
+  int64_t channels = 0;            ///< values per pixel
+  int64_t height = 0;              ///< rows
+  int64_t width = 0;               ///< columns
+  std::vector<float> pixels = {};  ///< height * width * channels
   /// Room to write the result into before swapping: saves transforms an allocation per image.
   std::vector<float> spare = {};
 };
@@ -28,6 +28,7 @@ class Normalize {
  public:
   /// Throws Error for lists of different lengths and for std that are not positive.
   Normalize(std::vector<double> mean, std::vector<double> std);
+  /// Changes the image; a Transform.
   void operator()(Image& image, Generator& random) const;
 
  private:
@@ -38,7 +39,9 @@ class Normalize {
 /// Mirrors left and right with probability p.
 class RandomHorizontalFlip {
  public:
+  /// Throws Error unless 0 <= p <= 1.
   explicit RandomHorizontalFlip(double p = 0.5);
+  /// Changes the image; a Transform.
   void operator()(Image& image, Generator& random) const;
 
  private:
@@ -49,7 +52,9 @@ class RandomHorizontalFlip {
 /// around the image. Throws Error when run on an image that is too small.
 class RandomCrop {
  public:
+  /// Throws Error unless size >= 1 and padding >= 0.
   explicit RandomCrop(int64_t size, int64_t padding = 0);
+  /// Changes the image; a Transform.
   void operator()(Image& image, Generator& random) const;
 
  private:
@@ -60,7 +65,9 @@ class RandomCrop {
 /// One transform after the other.
 class Compose {
  public:
+  /// They run in the order given.
   explicit Compose(std::vector<Transform> transforms) : transforms_(std::move(transforms)) {}
+  /// Changes the image; a Transform.
   void operator()(Image& image, Generator& random) const {
     for (const Transform& transform : transforms_) transform(image, random);
   }

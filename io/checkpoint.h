@@ -22,11 +22,11 @@ namespace tern::io {
 ///     sgd.load_state_dict(c.optimizer);
 ///     ...
 struct Checkpoint {
-  StateDict model = {};
-  StateDict optimizer = {};
-  StateDict scheduler = {};
-  std::optional<Generator::State> random = {};
-  int64_t epoch = 0;
+  StateDict model = {};                         ///< of Module::state_dict
+  StateDict optimizer = {};                     ///< of Optimizer::state_dict
+  StateDict scheduler = {};                     ///< of LRScheduler::state_dict
+  std::optional<Generator::State> random = {};  ///< of Generator::state
+  int64_t epoch = 0;                            ///< how many epochs are done
 };
 
 /// One safetensors file with names "model.conv.weight", "optimizer.state.0.step"...; it replaces

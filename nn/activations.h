@@ -9,27 +9,28 @@ namespace tern::nn {
 class ReLU : public Module {
  public:
   Tensor forward(const Tensor& x) override;
-  ReLU clone() const { return nn::clone(*this); }
+  ReLU clone() const { return nn::clone(*this); }  ///< a deep copy
 };
 
 /// 1 / (1 + exp(-x))
 class Sigmoid : public Module {
  public:
   Tensor forward(const Tensor& x) override;
-  Sigmoid clone() const { return nn::clone(*this); }
+  Sigmoid clone() const { return nn::clone(*this); }  ///< a deep copy
 };
 
+/// tanh(x), the hyperbolic tangent.
 class Tanh : public Module {
  public:
   Tensor forward(const Tensor& x) override;
-  Tanh clone() const { return nn::clone(*this); }
+  Tanh clone() const { return nn::clone(*this); }  ///< a deep copy
 };
 
 /// x * Phi(x), exactly (with erf).
 class GELU : public Module {
  public:
   Tensor forward(const Tensor& x) override;
-  GELU clone() const { return nn::clone(*this); }
+  GELU clone() const { return nn::clone(*this); }  ///< a deep copy
   std::string extra_repr() const override { return "approximate='none'"; }
 };
 
@@ -37,16 +38,17 @@ class GELU : public Module {
 class SiLU : public Module {
  public:
   Tensor forward(const Tensor& x) override;
-  SiLU clone() const { return nn::clone(*this); }
+  SiLU clone() const { return nn::clone(*this); }  ///< a deep copy
 };
 
 /// x where x > 0, negative_slope * x elsewhere.
 class LeakyReLU : public Module {
  public:
+  /// Throws Error unless the slope is finite.
   explicit LeakyReLU(double negative_slope = 0.01);
   Tensor forward(const Tensor& x) override;
-  LeakyReLU clone() const { return nn::clone(*this); }
-  double negative_slope() const { return negative_slope_; }
+  LeakyReLU clone() const { return nn::clone(*this); }       ///< a deep copy
+  double negative_slope() const { return negative_slope_; }  ///< the slope below 0
   std::string extra_repr() const override;
 
  private:
@@ -56,10 +58,11 @@ class LeakyReLU : public Module {
 /// softmax(x) along an axis, counted from the end when negative.
 class Softmax : public Module {
  public:
+  /// The axis is checked when the module runs.
   explicit Softmax(int64_t axis) : axis_(axis) {}
   Tensor forward(const Tensor& x) override;
-  Softmax clone() const { return nn::clone(*this); }
-  int64_t axis() const { return axis_; }
+  Softmax clone() const { return nn::clone(*this); }  ///< a deep copy
+  int64_t axis() const { return axis_; }              ///< as given
   std::string extra_repr() const override;
 
  private:
@@ -69,10 +72,11 @@ class Softmax : public Module {
 /// log(softmax(x)) along an axis.
 class LogSoftmax : public Module {
  public:
+  /// The axis is checked when the module runs.
   explicit LogSoftmax(int64_t axis) : axis_(axis) {}
   Tensor forward(const Tensor& x) override;
-  LogSoftmax clone() const { return nn::clone(*this); }
-  int64_t axis() const { return axis_; }
+  LogSoftmax clone() const { return nn::clone(*this); }  ///< a deep copy
+  int64_t axis() const { return axis_; }                 ///< as given
   std::string extra_repr() const override;
 
  private:

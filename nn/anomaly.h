@@ -11,6 +11,7 @@ namespace tern::nn {
 /// Thrown inside a DetectAnomaly scope when a module's output is not finite.
 class AnomalyError : public Error {
  public:
+  /// `module` is the path of the module that gave the output.
   AnomalyError(const std::string& module, const std::string& message)
       : Error(message), module_(module) {}
   /// The module's path, as in state_dict: "layer1.0.conv".

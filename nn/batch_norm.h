@@ -20,10 +20,10 @@ struct BatchNormOptions {
   /// gamma_init or beta_init says something else than ones and zeros, they are applied and saved as
   /// buffers.
   bool affine = true;
-  Init gamma_init = "ones";
-  Init beta_init = "zeros";
-  Init moving_mean_init = "zeros";
-  Init moving_var_init = "ones";
+  Init gamma_init = "ones";         ///< the weight begins so
+  Init beta_init = "zeros";         ///< the bias begins so
+  Init moving_mean_init = "zeros";  ///< running_mean begins so
+  Init moving_var_init = "ones";    ///< running_var begins so
   /// Unset: the batch's statistics in training, the running ones in evaluation. true: the batch's
   /// in both, and the running ones are updated in both. false: the running ones in both; weight and
   /// bias go on learning.
@@ -32,8 +32,8 @@ struct BatchNormOptions {
   DataFormat data_format = DataFormat::NCHW;
   /// Whether there are running statistics. Without, the batch's are used in evaluation as well.
   bool track_running_stats = true;
-  RunningVar running_var = RunningVar::unbiased;
-  BatchNormAlgorithm algorithm = BatchNormAlgorithm::automatic;
+  RunningVar running_var = RunningVar::unbiased;                 ///< what running_var estimates
+  BatchNormAlgorithm algorithm = BatchNormAlgorithm::automatic;  ///< what computes float32
 };
 
 /// What BatchNorm1d, 2d and 3d share.
@@ -60,13 +60,14 @@ class BatchNorm : public Module {
   /// relu(forward(x)) in one pass, in every mode.
   Tensor forward_relu(const Tensor& x) override;
 
-  const Tensor& weight() const { return weight_; }
-  const Tensor& bias() const { return bias_; }
-  const Tensor& running_mean() const { return running_mean_; }
-  const Tensor& running_var() const { return running_var_; }
+  const Tensor& weight() const { return weight_; }              ///< gamma [C], or undefined
+  const Tensor& bias() const { return bias_; }                  ///< beta [C], or undefined
+  const Tensor& running_mean() const { return running_mean_; }  ///< [C], or undefined
+  const Tensor& running_var() const { return running_var_; }    ///< [C], or undefined
+  /// A scalar (i64), or undefined.
   const Tensor& num_batches_tracked() const { return num_batches_tracked_; }
-  int64_t num_features() const { return num_features_; }
-  const BatchNormOptions& options() const { return options_; }
+  int64_t num_features() const { return num_features_; }        ///< C
+  const BatchNormOptions& options() const { return options_; }  ///< as given
 
   /// Keeps the running statistics as they are and normalizes with them, also when train() is called
   /// on this module or on one around it; freeze(false) followed by train() ends it. weight and bias
@@ -75,7 +76,8 @@ class BatchNorm : public Module {
   void freeze(bool frozen = true);
   bool is_frozen() const override { return mutable_->frozen; }
 
-  const Momentum& momentum() const { return mutable_->momentum; }
+  const Momentum& momentum() const { return mutable_->momentum; }  ///< of the running statistics
+  /// Takes effect with the next batch.
   void set_momentum(Momentum momentum) { mutable_->momentum = momentum; }
   /// The running statistics and their count as they were at first.
   void reset_running_stats();
@@ -88,6 +90,7 @@ class BatchNorm : public Module {
   void adapt_state_dict(StateDict& dict, const std::string& prefix) const override;
 
  protected:
+  /// `name` is for messages; the input has min_axes to max_axes axes.
   BatchNorm(const char* name, int min_axes, int max_axes, int64_t num_features,
             BatchNormOptions options);
 
@@ -112,25 +115,28 @@ class BatchNorm : public Module {
 /// BatchNorm over [N,C] or [N,C,L] ([N,L,C] with DataFormat::NHWC).
 class BatchNorm1d : public BatchNorm {
  public:
+  /// Throws Error unless num_features >= 1 and the options are in range.
   explicit BatchNorm1d(int64_t num_features, BatchNormOptions options = {})
       : BatchNorm("BatchNorm1d", 2, 3, num_features, std::move(options)) {}
-  BatchNorm1d clone() const { return nn::clone(*this); }
+  BatchNorm1d clone() const { return nn::clone(*this); }  ///< a deep copy
 };
 
 /// BatchNorm over [N,C,H,W] ([N,H,W,C] with DataFormat::NHWC, which is used as it lies).
 class BatchNorm2d : public BatchNorm {
  public:
+  /// Throws Error unless num_features >= 1 and the options are in range.
   explicit BatchNorm2d(int64_t num_features, BatchNormOptions options = {})
       : BatchNorm("BatchNorm2d", 4, 4, num_features, std::move(options)) {}
-  BatchNorm2d clone() const { return nn::clone(*this); }
+  BatchNorm2d clone() const { return nn::clone(*this); }  ///< a deep copy
 };
 
 /// BatchNorm over [N,C,D,H,W] ([N,D,H,W,C] with DataFormat::NHWC).
 class BatchNorm3d : public BatchNorm {
  public:
+  /// Throws Error unless num_features >= 1 and the options are in range.
   explicit BatchNorm3d(int64_t num_features, BatchNormOptions options = {})
       : BatchNorm("BatchNorm3d", 5, 5, num_features, std::move(options)) {}
-  BatchNorm3d clone() const { return nn::clone(*this); }
+  BatchNorm3d clone() const { return nn::clone(*this); }  ///< a deep copy
 };
 
 /// Replaces the running statistics of every BatchNorm in `model` that tracks them and is not frozen

@@ -9,8 +9,9 @@ namespace tern::nn {
 class ModuleList : public Module {
  public:
   ModuleList() = default;
-  ModuleList(const ModuleList&) = default;
-  ModuleList& operator=(const ModuleList&) = default;
+  ModuleList(const ModuleList&) = default;             ///< another handle
+  ModuleList& operator=(const ModuleList&) = default;  ///< another handle
+  /// Handles of the modules, in order.
   template <class... Ms>
   requires(sizeof...(Ms) > 0 &&
            (std::derived_from<Ms, Module> && ...)) explicit ModuleList(const Ms&... modules) {
@@ -22,13 +23,14 @@ class ModuleList : public Module {
   requires(std::derived_from<M, Module>) void push_back(const M& module) {
     push_back(std::to_string(size()), module);
   }
+  /// Throws Error if the name is taken.
   template <class M>
   requires(std::derived_from<M, Module>) void push_back(const std::string& name, const M& module) {
     register_module(name, module);
   }
 
-  int64_t size() const { return static_cast<int64_t>(children().size()); }
-  bool empty() const { return children().empty(); }
+  int64_t size() const { return static_cast<int64_t>(children().size()); }  ///< how many
+  bool empty() const { return children().empty(); }  ///< whether there is none
   /// Module number i, counted from the end when negative. Throws Error if there is none.
   Module& operator[](int64_t i) const;
   /// The same as what it is: net.as<nn::Conv2d>(0).weight(). Throws Error if it is something else.
@@ -41,7 +43,7 @@ class ModuleList : public Module {
 
   /// Throws Error: a list does not say how its modules are connected.
   Tensor forward(const Tensor& x) override;
-  ModuleList clone() const { return nn::clone(*this); }
+  ModuleList clone() const { return nn::clone(*this); }  ///< a deep copy
 };
 
 /// Modules that run one after the other:
@@ -53,8 +55,9 @@ class ModuleList : public Module {
 class Sequential : public ModuleList {
  public:
   Sequential() = default;
-  Sequential(const Sequential&) = default;
-  Sequential& operator=(const Sequential&) = default;
+  Sequential(const Sequential&) = default;             ///< another handle
+  Sequential& operator=(const Sequential&) = default;  ///< another handle
+  /// Handles of the modules, in order.
   template <class... Ms>
   requires(sizeof...(Ms) > 0 &&
            (std::derived_from<Ms, Module> && ...)) explicit Sequential(const Ms&... modules) {
@@ -62,7 +65,7 @@ class Sequential : public ModuleList {
   }
 
   Tensor forward(const Tensor& x) override;
-  Sequential clone() const { return nn::clone(*this); }
+  Sequential clone() const { return nn::clone(*this); }  ///< a deep copy
 };
 
 }  // namespace tern::nn

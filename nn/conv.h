@@ -6,14 +6,15 @@
 
 namespace tern::nn {
 
+/// How the window goes over the image, as torch.nn.Conv2d's arguments.
 struct Conv2dOptions {
-  Size2d stride = 1;
-  Size2d padding = 0;
-  Size2d dilation = 1;
-  int64_t groups = 1;
-  bool bias = true;
-  DataFormat data_format = DataFormat::NCHW;
-  ConvAlgorithm algorithm = ConvAlgorithm::automatic;
+  Size2d stride = 1;                                   ///< steps between windows
+  Size2d padding = 0;                                  ///< zeros around the image
+  Size2d dilation = 1;                                 ///< distance between the window's elements
+  int64_t groups = 1;                                  ///< divides both numbers of channels
+  bool bias = true;                                    ///< whether there is a bias
+  DataFormat data_format = DataFormat::NCHW;           ///< which axis is which
+  ConvAlgorithm algorithm = ConvAlgorithm::automatic;  ///< what computes float32
 };
 
 /// 2-d convolution, see tern::conv2d. Parameters: weight [out, in / groups, kernel], bias [out].
@@ -26,15 +27,15 @@ class Conv2d : public Module {
   Tensor forward(const Tensor& x) override;
   /// Draws new initial values.
   void reset_parameters();
-  Conv2d clone() const { return nn::clone(*this); }
+  Conv2d clone() const { return nn::clone(*this); }  ///< a deep copy
 
-  const Tensor& weight() const { return weight_; }
+  const Tensor& weight() const { return weight_; }  ///< the parameter
   /// Undefined if the layer has none.
   const Tensor& bias() const { return bias_; }
-  int64_t in_channels() const { return in_channels_; }
-  int64_t out_channels() const { return out_channels_; }
-  Size2d kernel_size() const { return kernel_size_; }
-  const Conv2dOptions& options() const { return options_; }
+  int64_t in_channels() const { return in_channels_; }       ///< as given
+  int64_t out_channels() const { return out_channels_; }     ///< as given
+  Size2d kernel_size() const { return kernel_size_; }        ///< as given
+  const Conv2dOptions& options() const { return options_; }  ///< as given
   std::string extra_repr() const override;
 
  private:

@@ -11,8 +11,8 @@ class Dropout : public Module {
   /// Throws Error unless 0 <= p <= 1.
   explicit Dropout(double p = 0.5);
   Tensor forward(const Tensor& x) override;
-  Dropout clone() const { return nn::clone(*this); }
-  double p() const { return p_; }
+  Dropout clone() const { return nn::clone(*this); }  ///< a deep copy
+  double p() const { return p_; }                     ///< the probability
   std::string extra_repr() const override;
 
  private:

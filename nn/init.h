@@ -65,78 +65,90 @@ std::pair<int64_t, int64_t> calculate_fan_in_and_fan_out(const Shape& shape);
 /// @name MindSpore's initializers
 /// With MindSpore's arguments and defaults, as designated initializers: Normal{.sigma = 0.02}.
 /// @{
+
+/// Zeros.
 struct Zero {
-  void operator()(const Tensor& t) const;
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
+/// Ones.
 struct One {
-  void operator()(const Tensor& t) const;
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
+/// One value everywhere.
 struct Constant {
-  double value = 0.0;
-  void operator()(const Tensor& t) const;
+  double value = 0.0;                      ///< of every element
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
 /// U(-scale, scale)
 struct Uniform {
-  double scale = 0.07;
-  void operator()(const Tensor& t) const;
+  double scale = 0.07;                     ///< the bound
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
+/// Normal with mean `mean` and deviation `sigma`.
 struct Normal {
-  double sigma = 0.01;
-  double mean = 0.0;
-  void operator()(const Tensor& t) const;
+  double sigma = 0.01;                     ///< the deviation
+  double mean = 0.0;                       ///< the mean
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
 /// Normal cut at mean + a * sigma and mean + b * sigma (trunc_normal_ takes absolute bounds).
 struct TruncatedNormal {
-  double sigma = 0.01;
-  double mean = 0.0;
-  double a = -2.0;
-  double b = 2.0;
-  void operator()(const Tensor& t) const;
+  double sigma = 0.01;                     ///< the deviation
+  double mean = 0.0;                       ///< the mean
+  double a = -2.0;                         ///< lower bound, in deviations
+  double b = 2.0;                          ///< upper bound, in deviations
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
+/// init::xavier_uniform_.
 struct XavierUniform {
-  double gain = 1.0;
-  void operator()(const Tensor& t) const;
+  double gain = 1.0;                       ///< multiplies the bound or deviation
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
+/// init::xavier_normal_.
 struct XavierNormal {
-  double gain = 1.0;
-  void operator()(const Tensor& t) const;
+  double gain = 1.0;                       ///< multiplies the bound or deviation
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
+/// init::kaiming_uniform_.
 struct HeUniform {
-  double negative_slope = 0.0;
-  FanMode mode = FanMode::fan_in;
-  Nonlinearity nonlinearity = Nonlinearity::leaky_relu;
-  void operator()(const Tensor& t) const;
+  double negative_slope = 0.0;                           ///< of the leaky_relu that follows
+  FanMode mode = FanMode::fan_in;                        ///< which fan divides
+  Nonlinearity nonlinearity = Nonlinearity::leaky_relu;  ///< what follows the layer
+  void operator()(const Tensor& t) const;                ///< fills `t`
 };
+/// init::kaiming_normal_.
 struct HeNormal {
-  double negative_slope = 0.0;
-  FanMode mode = FanMode::fan_in;
-  Nonlinearity nonlinearity = Nonlinearity::leaky_relu;
-  void operator()(const Tensor& t) const;
+  double negative_slope = 0.0;                           ///< of the leaky_relu that follows
+  FanMode mode = FanMode::fan_in;                        ///< which fan divides
+  Nonlinearity nonlinearity = Nonlinearity::leaky_relu;  ///< what follows the layer
+  void operator()(const Tensor& t) const;                ///< fills `t`
 };
 /// Variance scale / fan. MindSpore documents a truncated normal as the default, but has drawn
 /// uniform numbers there because of a misspelt name; Tern does what the documentation says.
 struct VarianceScaling {
-  double scale = 1.0;
-  FanMode mode = FanMode::fan_in;
-  Distribution distribution = Distribution::truncated_normal;
-  void operator()(const Tensor& t) const;
+  double scale = 1.0;                                          ///< what the fan divides
+  FanMode mode = FanMode::fan_in;                              ///< which fan divides
+  Distribution distribution = Distribution::truncated_normal;  ///< what is drawn
+  void operator()(const Tensor& t) const;                      ///< fills `t`
 };
+/// init::orthogonal_.
 struct Orthogonal {
-  double gain = 1.0;
-  void operator()(const Tensor& t) const;
+  double gain = 1.0;                       ///< multiplies the bound or deviation
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
+/// init::eye_.
 struct Identity {
-  void operator()(const Tensor& t) const;
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
 /// Has no default: sparsity is the share of zeros in a column.
 struct Sparse {
-  double sparsity;
-  double sigma = 0.01;
-  void operator()(const Tensor& t) const;
+  double sparsity;                         ///< share of zeros in a column
+  double sigma = 0.01;                     ///< the deviation
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
+/// init::dirac_.
 struct Dirac {
-  int64_t groups = 1;
-  void operator()(const Tensor& t) const;
+  int64_t groups = 1;                      ///< groups of the convolution
+  void operator()(const Tensor& t) const;  ///< fills `t`
 };
 /// @}
 
@@ -152,12 +164,15 @@ class Init {
  public:
   /// Throws Error for a name that is not known.
   Init(const char* name) : Init(std::string(name)) {}
+  /// Throws Error for a name that is not known.
   Init(const std::string& name);
+  /// Every element is `value`.
   template <class T>
   requires(std::is_arithmetic_v<T> && !std::same_as<T, bool>) Init(T value)
       : Init(init::Constant{static_cast<double>(value)}) {}
   /// Throws Error if `values` is undefined.
   Init(const Tensor& values);
+  /// `fill` changes the tensor that it is given.
   template <class F>
   requires(std::invocable<const F&, const Tensor&> && !std::convertible_to<F, Tensor> &&
            !std::same_as<std::remove_cvref_t<F>, Init>) Init(F fill)

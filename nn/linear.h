@@ -5,8 +5,9 @@
 
 namespace tern::nn {
 
+/// Options of Linear.
 struct LinearOptions {
-  bool bias = true;
+  bool bias = true;  ///< whether there is a bias
 };
 
 /// y = x weight^T + bias for x [..., in_features]. Parameters: weight [out, in], bias [out]. Both
@@ -19,13 +20,13 @@ class Linear : public Module {
   Tensor forward(const Tensor& x) override;
   /// Draws new initial values.
   void reset_parameters();
-  Linear clone() const { return nn::clone(*this); }
+  Linear clone() const { return nn::clone(*this); }  ///< a deep copy
 
-  const Tensor& weight() const { return weight_; }
+  const Tensor& weight() const { return weight_; }  ///< the parameter
   /// Undefined if the layer has none.
   const Tensor& bias() const { return bias_; }
-  int64_t in_features() const { return in_features_; }
-  int64_t out_features() const { return out_features_; }
+  int64_t in_features() const { return in_features_; }    ///< as given
+  int64_t out_features() const { return out_features_; }  ///< as given
   std::string extra_repr() const override;
 
  private:

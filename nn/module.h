@@ -42,12 +42,13 @@ class Cloned;
 class Module {
  public:
   Module();
-  Module(const Module& other);
-  Module& operator=(const Module& other);
+  Module(const Module& other);             ///< another handle (in a CloneScope, of a copy)
+  Module& operator=(const Module& other);  ///< makes this a handle of `other`
   virtual ~Module();
 
   /// @name Running
   /// @{
+
   /// What the module computes. Call it through operator(). Throws Error unless overridden.
   virtual Tensor forward(const Tensor& x);
   /// forward(x), with the module's name in the errors and a check that it has been registered:
@@ -82,6 +83,7 @@ class Module {
 
   /// @name Children
   /// @{
+
   /// Direct children in order.
   std::vector<Module*> children() const;
   std::vector<std::pair<std::string, Module*>> named_children() const;
@@ -104,6 +106,7 @@ class Module {
 
   /// @name Mode
   /// @{
+
   /// Training or evaluation mode, for the module and everything below it.
   void train(bool training = true);
   void eval() { train(false); }
@@ -114,6 +117,7 @@ class Module {
 
   /// @name State
   /// @{
+
   /// Parameters and buffers by name, per module parameters first: PyTorch's names in PyTorch's
   /// order. The tensors are detached and share the module's memory; a tensor that the module holds
   /// under two names comes twice.
@@ -131,6 +135,7 @@ class Module {
 
   /// @name Printing
   /// @{
+
   /// The class's name, without namespaces.
   virtual std::string type_name() const;
   /// The constructor's arguments as PyTorch prints them: "1, 32, kernel_size=(3, 3)".
@@ -145,6 +150,7 @@ class Module {
   /// @name Registration
   /// Names are not empty, have no dots, and are unique in the module; Error otherwise.
   /// @{
+
   /// Keeps a handle of the child, of its own type; returns `child`.
   template <class M>
   requires(std::derived_from<M, Module>) M& register_module(const std::string& name, M& child) {
@@ -172,7 +178,7 @@ class Module {
   /// inside itself counts once.
   class Running {
    public:
-    explicit Running(const Module& module);
+    explicit Running(const Module& module);  ///< begins
     ~Running();
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
@@ -208,7 +214,7 @@ class Module {
 /// What Module::clone returns: becomes a module of the type that was cloned.
 class Cloned {
  public:
-  explicit Cloned(const Module& source) : source_(source) {}
+  explicit Cloned(const Module& source) : source_(source) {}  ///< `source` must outlive it
   Cloned(const Cloned&) = delete;
   Cloned& operator=(const Cloned&) = delete;
 
@@ -235,6 +241,7 @@ template <std::derived_from<Module> M>
 /// Evaluation mode for as long as it lives; afterwards every module is in the mode it was in.
 class EvalMode {
  public:
+  /// `module` and everything below it.
   explicit EvalMode(Module& module);
   ~EvalMode();
   EvalMode(const EvalMode&) = delete;

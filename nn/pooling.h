@@ -15,9 +15,9 @@ class MaxPool2d : public Module {
   /// Throws Error for sizes out of range.
   explicit MaxPool2d(Size2d kernel_size, MaxPool2dOptions options = {});
   Tensor forward(const Tensor& x) override;
-  MaxPool2d clone() const { return nn::clone(*this); }
-  Size2d kernel_size() const { return kernel_size_; }
-  const MaxPool2dOptions& options() const { return options_; }
+  MaxPool2d clone() const { return nn::clone(*this); }          ///< a deep copy
+  Size2d kernel_size() const { return kernel_size_; }           ///< as given
+  const MaxPool2dOptions& options() const { return options_; }  ///< as given
   std::string extra_repr() const override;
 
  private:
@@ -31,9 +31,9 @@ class AvgPool2d : public Module {
   /// Throws Error for sizes out of range.
   explicit AvgPool2d(Size2d kernel_size, AvgPool2dOptions options = {});
   Tensor forward(const Tensor& x) override;
-  AvgPool2d clone() const { return nn::clone(*this); }
-  Size2d kernel_size() const { return kernel_size_; }
-  const AvgPool2dOptions& options() const { return options_; }
+  AvgPool2d clone() const { return nn::clone(*this); }          ///< a deep copy
+  Size2d kernel_size() const { return kernel_size_; }           ///< as given
+  const AvgPool2dOptions& options() const { return options_; }  ///< as given
   std::string extra_repr() const override;
 
  private:
@@ -48,9 +48,9 @@ class AdaptiveAvgPool2d : public Module {
   /// Throws Error unless both sizes are at least 1.
   explicit AdaptiveAvgPool2d(Size2d output_size, DataFormat data_format = DataFormat::NCHW);
   Tensor forward(const Tensor& x) override;
-  AdaptiveAvgPool2d clone() const { return nn::clone(*this); }
-  Size2d output_size() const { return output_size_; }
-  DataFormat data_format() const { return data_format_; }
+  AdaptiveAvgPool2d clone() const { return nn::clone(*this); }  ///< a deep copy
+  Size2d output_size() const { return output_size_; }           ///< as given
+  DataFormat data_format() const { return data_format_; }       ///< as given
   std::string extra_repr() const override;
 
  private:

@@ -8,6 +8,7 @@
 
 namespace tern::nn {
 
+/// What Module::load_state_dict takes for an error.
 struct LoadOptions {
   bool strict = true;  ///< throw if anything is missing, unexpected or of the wrong shape
 };

@@ -13,7 +13,7 @@ class ReferenceKernels {
   ~ReferenceKernels();
   ReferenceKernels(const ReferenceKernels&) = delete;
   ReferenceKernels& operator=(const ReferenceKernels&) = delete;
-  static bool active();
+  static bool active();  ///< whether one lives on this thread
 
  private:
   bool before_;

@@ -18,7 +18,7 @@ class Momentum {
   /// The plain average over all batches so far: PyTorch's momentum=None.
   static Momentum cumulative();
 
-  bool is_cumulative() const { return !update_.has_value(); }
+  bool is_cumulative() const { return !update_.has_value(); }  ///< whether it is cumulative()
   /// The weight of the new batch, number `batches` (1 for the first).
   double weight_of_new(int64_t batches) const;
 
@@ -36,15 +36,16 @@ enum class RunningVar : uint8_t { unbiased, biased };
 /// takes oneDNN's fused primitives with Tern's statistics.
 enum class BatchNormAlgorithm : uint8_t { automatic, onednn };
 
+/// Arguments of batch_norm.
 struct BatchNormParams {
   bool training = false;       ///< normalize with the batch's statistics
   bool update_running = true;  ///< in training, update running_mean and running_var if given
-  Momentum momentum = Momentum::update(0.1);
+  Momentum momentum = Momentum::update(0.1);  ///< of the running statistics
   int64_t batches_tracked = 1;  ///< for Momentum::cumulative(): the number of this batch
-  double eps = 1e-5;
-  RunningVar running_var = RunningVar::unbiased;
-  DataFormat data_format = DataFormat::NCHW;
-  BatchNormAlgorithm algorithm = BatchNormAlgorithm::automatic;
+  double eps = 1e-5;            ///< added to the variance, at least 0
+  RunningVar running_var = RunningVar::unbiased;                 ///< what running_var estimates
+  DataFormat data_format = DataFormat::NCHW;                     ///< which axis is which
+  BatchNormAlgorithm algorithm = BatchNormAlgorithm::automatic;  ///< what computes float32
 };
 
 /// Batch normalization (Ioffe and Szegedy, 2015) over all axes but the channel axis (1, or the

@@ -11,13 +11,14 @@ namespace tern {
 /// forces the latter.
 enum class ConvAlgorithm : uint8_t { automatic, direct };
 
+/// How the window goes over the image, as torch.nn.Conv2d's arguments.
 struct Conv2dParams {
-  Size2d stride = 1;
-  Size2d padding = 0;
-  Size2d dilation = 1;
-  int64_t groups = 1;
-  DataFormat data_format = DataFormat::NCHW;
-  ConvAlgorithm algorithm = ConvAlgorithm::automatic;
+  Size2d stride = 1;                                   ///< steps between windows
+  Size2d padding = 0;                                  ///< zeros around the image
+  Size2d dilation = 1;                                 ///< distance between the window's elements
+  int64_t groups = 1;                                  ///< divides both numbers of channels
+  DataFormat data_format = DataFormat::NCHW;           ///< which axis is which
+  ConvAlgorithm algorithm = ConvAlgorithm::automatic;  ///< what computes float32
 };
 
 /// 2-d convolution (cross-correlation, as everywhere in the field):

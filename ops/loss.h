@@ -8,10 +8,11 @@ namespace tern {
 /// `none` keeps a loss per element; `mean` and `sum` give a scalar.
 enum class Reduction : uint8_t { none, mean, sum };
 
+/// Arguments of cross_entropy.
 struct CrossEntropyParams {
   int64_t ignore_index = -100;   ///< rows of this class count neither in the loss nor in the mean
   double label_smoothing = 0.0;  ///< in [0, 1]: this share of the target is spread evenly
-  Reduction reduction = Reduction::mean;
+  Reduction reduction = Reduction::mean;  ///< what is returned
 };
 
 /// -log softmax(logits)[class], logits [N,C], classes i64 [N] in [0,C); also [N,C,...] with classes

@@ -8,20 +8,22 @@
 
 namespace tern {
 
+/// Arguments of max_pool2d.
 struct MaxPool2dParams {
-  std::optional<Size2d> stride = {};  ///< the kernel's size unless given
-  Size2d padding = 0;                 ///< at most half the kernel; padded places never win
-  Size2d dilation = 1;
-  bool ceil_mode = false;  ///< also windows that reach over the edge
-  DataFormat data_format = DataFormat::NCHW;
+  std::optional<Size2d> stride = {};          ///< the kernel's size unless given
+  Size2d padding = 0;                         ///< at most half the kernel; padded places never win
+  Size2d dilation = 1;                        ///< distance between the window's elements
+  bool ceil_mode = false;                     ///< also windows that reach over the edge
+  DataFormat data_format = DataFormat::NCHW;  ///< which axis is which
 };
 
+/// Arguments of avg_pool2d.
 struct AvgPool2dParams {
-  std::optional<Size2d> stride = {};
-  Size2d padding = 0;
-  bool ceil_mode = false;
-  bool count_include_pad = true;  ///< padded zeros count in the average, as PyTorch's default
-  DataFormat data_format = DataFormat::NCHW;
+  std::optional<Size2d> stride = {};  ///< the kernel's size unless given
+  Size2d padding = 0;                 ///< at most half the kernel
+  bool ceil_mode = false;             ///< also windows that reach over the edge
+  bool count_include_pad = true;      ///< padded zeros count in the average, as PyTorch's default
+  DataFormat data_format = DataFormat::NCHW;  ///< which axis is which
 };
 
 /// @name Pooling over windows of H and W
@@ -30,6 +32,7 @@ struct AvgPool2dParams {
 /// unless the last window would start behind the image. Options and edge cases are PyTorch's.
 /// Throws Error for options that do not fit.
 /// @{
+
 /// The maximum over each window; NaN if it holds one. The gradient goes to the first maximum.
 Tensor max_pool2d(const Tensor& x, Size2d kernel, const MaxPool2dParams& params = {});
 /// The sum over each window divided by the number of its places.

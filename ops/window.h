@@ -7,11 +7,12 @@ namespace tern {
 
 /// Height and width of a window, stride or padding: `3` means 3 by 3, `{3, 5}` 3 high and 5 wide.
 struct Size2d {
-  int64_t h;
-  int64_t w;
-  constexpr Size2d(int64_t both) : h(both), w(both) {}
+  int64_t h;                                            ///< height
+  int64_t w;                                            ///< width
+  constexpr Size2d(int64_t both) : h(both), w(both) {}  ///< a square
+  /// Height first.
   constexpr Size2d(int64_t height, int64_t width) : h(height), w(width) {}
-  bool operator==(const Size2d&) const = default;
+  bool operator==(const Size2d&) const = default;  ///< whether both are equal
 };
 
 }  // namespace tern

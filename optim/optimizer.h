@@ -17,16 +17,18 @@ namespace tern::optim {
 /// Parameters that share options.
 template <class Options>
 struct ParamGroup {
-  std::vector<Tensor> params;
-  Options options;
+  std::vector<Tensor> params;  ///< leaves that require a gradient
+  Options options;             ///< what they share
 };
 
 /// An option by name, and where it is (one of the two): what state_dict stores.
 struct OptionField {
-  const char* name;
-  double* number = nullptr;
-  bool* flag = nullptr;
+  const char* name;          ///< as in state_dict
+  double* number = nullptr;  ///< a number, or null
+  bool* flag = nullptr;      ///< a flag, or null
+  /// The number, or 1 or 0 for the flag.
   double get() const { return number ? *number : (*flag ? 1.0 : 0.0); }
+  /// Sets whichever it is.
   void set(double value) const {
     if (number) {
       *number = value;
@@ -51,20 +53,22 @@ class Optimizer {
   /// Drops the gradients (or fills them with zeros).
   void zero_grad(bool set_to_none = true);
 
-  size_t num_groups() const { return params_.size(); }
+  size_t num_groups() const { return params_.size(); }  ///< how many groups
+  /// The parameters of a group.
   const std::vector<Tensor>& params(size_t group = 0) const { return params_.at(group); }
 
-  double lr(size_t group = 0) const;
+  double lr(size_t group = 0) const;  ///< the learning rate of a group
   /// Sets the learning rate of every group, or of one. Throws Error if it is negative or not
   /// finite.
   void set_lr(double lr);
-  void set_lr(double lr, size_t group);
+  void set_lr(double lr, size_t group);  ///< of one group
 
   /// The momentum (Adam: beta1), or nothing if the optimizer has no such option.
   std::optional<double> momentum(size_t group = 0) const;
-  void set_momentum(double momentum, size_t group);
+  void set_momentum(double momentum, size_t group);  ///< share of the last step that is kept
   /// The learning rate that schedules start from: the one of the first schedule's construction.
   double initial_lr(size_t group = 0);
+  /// What a schedule that is made later starts from.
   void set_initial_lr(double lr, size_t group) { initial_lr_.at(group) = lr; }
 
   /// Everything needed to go on exactly: "state.<parameter>.step" and the buffers
@@ -77,11 +81,11 @@ class Optimizer {
   void load_state_dict(const StateDict& dict);
 
  protected:
-  static constexpr size_t kMaxBuffers = 3;
+  static constexpr size_t kMaxBuffers = 3;  ///< of a parameter
   /// What is remembered of one parameter. Buffers have the parameter's shape, dtype and order.
   struct State {
-    int64_t steps = 0;  // including the present one while update runs
-    std::array<Tensor, kMaxBuffers> buffers;
+    int64_t steps = 0;                        ///< including the present one while update runs
+    std::array<Tensor, kMaxBuffers> buffers;  ///< of a parameter
   };
   /// Throws Error for no parameters at all, and for a tensor that is undefined, not of a floating
   /// dtype, not a leaf, or given twice. `name` is for messages; `buffers` are the names of State's
@@ -91,6 +95,7 @@ class Optimizer {
 
   /// One step of one parameter; the gradient lies in the parameter's memory order.
   virtual void update(size_t group, const Tensor& param, const Tensor& grad, State& state) = 0;
+  /// The options of a group by name.
   virtual std::vector<OptionField> fields(size_t group) const = 0;
   /// Throws Error if the values (one for each field) are out of range; else keeps them, if asked.
   virtual void set_fields(size_t group, const std::vector<double>& values, bool keep) = 0;
@@ -114,8 +119,9 @@ class Optimizer {
 template <class Options>
 class OptimizerWith : public Optimizer {
  public:
-  using Group = ParamGroup<Options>;
+  using Group = ParamGroup<Options>;  ///< parameters with their options
 
+  /// The options of a group.
   const Options& options(size_t group = 0) const { return options_.at(group); }
   /// Throws Error for options that are out of range.
   void set_options(const Options& options, size_t group = 0) {
@@ -126,9 +132,10 @@ class OptimizerWith : public Optimizer {
  protected:
   /// What the options are called and where they are, and which are out of range (throws Error).
   struct Description {
-    std::vector<OptionField> (*fields)(Options&);
-    void (*validate)(const Options&);
+    std::vector<OptionField> (*fields)(Options&);  ///< names and places
+    void (*validate)(const Options&);              ///< throws Error for options out of range
   };
+  /// As Optimizer's constructor, and throws Error for options out of range.
   OptimizerWith(const char* name, const std::vector<Group>& groups,
                 std::vector<std::string> buffers, size_t always, Description description)
       : Optimizer(name, collect(groups), std::move(buffers), always), description_(description) {

@@ -7,13 +7,14 @@
 
 namespace tern::optim {
 
+/// Options of RMSprop, with PyTorch's defaults.
 struct RMSpropOptions {
-  double lr = 0.01;
-  double alpha = 0.99;
-  double eps = 1e-8;
-  double weight_decay = 0.0;
-  double momentum = 0.0;
-  bool centered = false;
+  double lr = 0.01;           ///< learning rate
+  double alpha = 0.99;        ///< decay of the squares' mean
+  double eps = 1e-8;          ///< added to the divisor
+  double weight_decay = 0.0;  ///< weight of the L2 penalty
+  double momentum = 0.0;      ///< share of the last step that is kept
+  bool centered = false;      ///< divide by the deviation
 };
 
 /// RMSprop (Hinton, 2012), as torch.optim.RMSprop:
@@ -24,7 +25,9 @@ struct RMSpropOptions {
 ///   b = momentum * b + s,  p = p - lr * b                  (without momentum: p - lr * s)
 class RMSprop final : public OptimizerWith<RMSpropOptions> {
  public:
+  /// Throws Error for parameters that cannot be trained and for options out of range.
   explicit RMSprop(const std::vector<Tensor>& params, const RMSpropOptions& options = {});
+  /// Groups of parameters with options of their own.
   explicit RMSprop(const std::vector<Group>& groups);
 
  private:

@@ -7,12 +7,13 @@
 
 namespace tern::optim {
 
+/// Options of SGD, with PyTorch's defaults.
 struct SGDOptions {
-  double lr = 0.01;
-  double momentum = 0.0;
-  double dampening = 0.0;
-  double weight_decay = 0.0;
-  bool nesterov = false;  ///< needs momentum > 0 and no dampening
+  double lr = 0.01;           ///< learning rate
+  double momentum = 0.0;      ///< share of the last step that is kept
+  double dampening = 0.0;     ///< of the gradient in the momentum
+  double weight_decay = 0.0;  ///< weight of the L2 penalty
+  bool nesterov = false;      ///< needs momentum > 0 and no dampening
 };
 
 /// Stochastic gradient descent with momentum, as torch.optim.SGD:
@@ -21,7 +22,9 @@ struct SGDOptions {
 ///   p = p - lr * b                           (nesterov: p - lr * (d + momentum * b))
 class SGD final : public OptimizerWith<SGDOptions> {
  public:
+  /// Throws Error for parameters that cannot be trained and for options out of range.
   explicit SGD(const std::vector<Tensor>& params, const SGDOptions& options = {});
+  /// Groups of parameters with options of their own.
   explicit SGD(const std::vector<Group>& groups);
 
  private:
