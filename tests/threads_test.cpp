@@ -70,8 +70,9 @@ constexpr size_t kThreads = 4;
 TEST(Threads, EachTrainsItsOwnNetToTheSameBitsAsAlone) {
   const Team team(kTeam);
   std::vector<std::vector<double>> alone(kThreads), together(kThreads);
-  for (size_t i = 0; i < kThreads; ++i) alone[i] = trained(i);
+  // Together first, so that whatever is made at first use is made by several threads at once.
   on_threads(kThreads, [&](size_t i) { together[i] = trained(i); });
+  for (size_t i = 0; i < kThreads; ++i) alone[i] = trained(i);
   for (size_t i = 0; i < kThreads; ++i) EXPECT_TRUE(alone[i] == together[i]) << "net " << i;
   EXPECT_FALSE(alone[0] == alone[1]);
 }
