@@ -52,11 +52,10 @@ set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES OFF)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
+# A compiler is the user's choice, as for every -dev package.
 if(tern_type STREQUAL STATIC_LIBRARY)
-  set(CPACK_DEBIAN_PACKAGE_DEPENDS
-      "g++, libdnnl-dev, libspdlog-dev, zlib1g-dev")
+  set(CPACK_DEBIAN_PACKAGE_DEPENDS "libdnnl-dev, libspdlog-dev, zlib1g-dev")
 else()
-  set(CPACK_DEBIAN_PACKAGE_DEPENDS "g++")
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 endif()
 include(CPack)
