@@ -62,7 +62,8 @@ torch_start=$(start_of "$work/torch")
 megabytes() { awk -v b="$(cat "$@" | wc -c)" 'BEGIN { printf "%.1f", b / 1e6 }'; }
 strip -o "$work/libtern.so" "$work/installed/lib/libtern.so"
 tern_size=$(megabytes "$work/libtern.so")
-torch_size=$(megabytes "$(ldd "$work/torch" | awk '$1 ~ /^libtorch_cpu/ { print $3 }')")
+torch_library=$(ldd "$work/torch" | awk '$1 ~ /^libtorch_cpu/ { print $3 }')
+torch_size=$(megabytes "$torch_library")
 
 # What apt would install for PACKAGE..., one name a line.
 installs() {
@@ -78,16 +79,22 @@ installed_size() {
 # The packages of the libraries that libtern.so loads.
 mapfile -t needs < <(ldd "$work/libtern.so" | awk '$3 ~ /^\// { print $3 }' | xargs -n 1 realpath |
   xargs dpkg -S 2>/dev/null | cut -d: -f1 | sort -u)
-added "${needs[@]}" >"$work/tern.packages"
-added libtorch-dev >"$work/torch.packages"
+# To run a program, and to build one (Tern's sources included).
+added "${needs[@]}" >"$work/tern.run"
+added "$(dpkg -S "$(realpath "$torch_library")" | cut -d: -f1)" >"$work/torch.run"
+added libdnnl-dev libeigen3-dev libspdlog-dev zlib1g-dev nlohmann-json3-dev >"$work/tern.build"
+added libtorch-dev >"$work/torch.build"
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.0f", b / a }'; }
-row() { echo "| $1 | $2 $4 | $3 $4 | $(ratio "$2" "$3") |"; }
+row() { echo "| $1 | $2${4:+ $4} | $3${4:+ $4} | $(ratio "$2" "$3") |"; }
 echo '| | Tern | PyTorch, C++ | times less |'
 echo '|---|---|---|---|'
 row 'compile a file with the umbrella header' "$tern_seconds" "$torch_seconds" s
 row 'start, add two tensors, end' "$tern_start" "$torch_start" ms
 row 'the library, stripped (libtern.so, libtorch_cpu.so)' "$tern_size" "$torch_size" MB
-row 'Debian packages it needs' "$(wc -l <"$work/tern.packages")" "$(wc -l <"$work/torch.packages")" ''
-row 'their size, installed' "$(installed_size <"$work/tern.packages")" \
-  "$(installed_size <"$work/torch.packages")" MB
+for purpose in run build; do
+  row "Debian packages to $purpose a program" "$(wc -l <"$work/tern.$purpose")" \
+    "$(wc -l <"$work/torch.$purpose")" ''
+  row 'their size, installed' "$(installed_size <"$work/tern.$purpose")" \
+    "$(installed_size <"$work/torch.$purpose")" MB
+done
