@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "onednn.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <list>
 #include <mutex>
 #include <set>
@@ -26,9 +28,9 @@ const dnnl::stream& stream() {
   return instance;
 }
 
-thread_local bool one_thread = false;
+thread_local int thread_limit = std::numeric_limits<int>::max();
 
-int primitive_threads() { return one_thread ? 1 : num_threads(); }
+int primitive_threads() { return std::min(thread_limit, num_threads()); }
 
 constexpr Tag kRowMajor[] = {Tag::a, Tag::a, Tag::ab, Tag::abc, Tag::abcd, Tag::abcde, Tag::abcdef};
 
@@ -89,8 +91,10 @@ PrimitiveCache& primitive_cache() {
 
 }  // namespace
 
-OneThread::OneThread() : before_(one_thread) { one_thread = true; }
-OneThread::~OneThread() { one_thread = before_; }
+ThreadLimit::ThreadLimit(int limit) : before_(thread_limit) {
+  thread_limit = std::min(limit, before_);
+}
+ThreadLimit::~ThreadLimit() { thread_limit = before_; }
 
 const dnnl::engine& engine() {
   static const dnnl::engine& instance = *new dnnl::engine(dnnl::engine::kind::cpu, 0);

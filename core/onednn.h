@@ -27,17 +27,17 @@ const dnnl::primitive_attr& attributes();
 dnnl::memory::desc describe(const Tensor& x);
 dnnl::memory::desc describe(const Shape& shape, Order order = Order::row_major);
 
-/// While it lives, this thread creates and runs primitives for one thread instead of num_threads():
-/// for use in parallel loops of our own.
-class OneThread {
+/// While it lives, this thread creates and runs primitives for at most `limit` threads: for one in
+/// parallel loops of our own, for a Team where the bits do not depend on the number.
+class ThreadLimit {
  public:
-  OneThread();
-  ~OneThread();
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
+  explicit ThreadLimit(int limit);
+  ~ThreadLimit();
+  ThreadLimit(const ThreadLimit&) = delete;
+  ThreadLimit& operator=(const ThreadLimit&) = delete;
 
  private:
-  bool before_;
+  int before_;
 };
 
 /// A created primitive, the layouts of its arguments, and the name of its implementation.
@@ -54,7 +54,8 @@ class Primitive {
 
   const dnnl::memory::desc& layout(int arg) const;
   const std::string& implementation() const { return implementation_; }
-  /// Runs it on the calling thread's stream with num_threads() threads, and waits. An argument with
+  /// Runs it on the calling thread's stream with num_threads() threads (see
+  /// ThreadLimit), and waits. An argument with
   /// a null pointer is left out.
   void execute(std::initializer_list<std::pair<int, const void*>> args) const;
 

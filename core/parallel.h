@@ -36,8 +36,24 @@ class FunctionRef<R(Args...)> {
 /// count, grain and the number of threads. An exception from a body is rethrown here.
 void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t, int64_t)> body);
 
-/// Calls body(thread, threads) once on each of `threads` <= num_threads() threads.
+/// Calls body(part, parts) for each of `parts` <= num_threads() parts. They must not wait for each
+/// other: one thread may do several, one after the other (Note [Several threads at once]).
 void parallel_team(FunctionRef<void(int, int)> body);
+
+/// The calling thread's share of num_threads() while it lives: fewer if other threads of the
+/// program compute as well. Bits must not depend on it (Note [Several threads at once]).
+class Team {
+ public:
+  Team();
+  ~Team();
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+  int size() const { return size_; }
+
+ private:
+  int size_;
+  bool counted_ = false;
+};
 
 /// oneDNN takes its thread count from OpenMP's setting of the calling thread. This scope sets it to
 /// num_threads() (or to `threads`) and puts the program's own value back.

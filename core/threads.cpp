@@ -4,8 +4,12 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <exception>
+#include <limits>
 #include <mutex>
 
 #include "error.h"
@@ -18,6 +22,77 @@ namespace {
 // 0: nobody has asked for a number yet. Read lazily, so that nothing happens before main.
 std::atomic<int> requested_threads{0};
 
+int processors() {
+  static const int count = std::max(1, omp_get_num_procs());  // those of the affinity mask
+  return count;
+}
+
+// Note [Several threads at once]
+// Threads of the program that compute at the same time share the processors. Each still divides its
+// work into num_threads() parts, as the bits depend on that, but has fewer threads do them: teams
+// that together are larger than the machine wait at their barriers for members that have no
+// processor (four small nets on two processors took three times as long as one after the other).
+// A thread counts for a while after it computed, as the gaps between operations are short.
+constexpr int64_t kForgotten = 2'000'000;  // ns
+constexpr int64_t kAtWork = std::numeric_limits<int64_t>::max();
+std::array<std::atomic<int64_t>, 64> seen{};  // when a thread was last at work; 0: nobody's place
+std::atomic<int> places_taken{0};
+
+int64_t now() {
+  const auto time = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+}
+
+// A thread's place among those that compute. One that comes when all are taken does without.
+class Place {
+ public:
+  Place() {
+    for (std::atomic<int64_t>& place : seen) {
+      int64_t nobody = 0;
+      if (!place.compare_exchange_strong(nobody, kAtWork)) continue;
+      place_ = &place;
+      places_taken.fetch_add(1);
+      return;
+    }
+  }
+  ~Place() {
+    if (!place_) return;
+    places_taken.fetch_sub(1);
+    place_->store(0);
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+
+  void enter() {
+    if (place_) place_->store(kAtWork, std::memory_order_relaxed);
+  }
+  void leave() {
+    if (place_) place_->store(others_exist() ? now() : 1, std::memory_order_relaxed);
+  }
+  // How many other threads compute, or did so a moment ago.
+  int others() const {
+    if (!others_exist()) return 0;
+    const int64_t oldest = now() - kForgotten;
+    int count = 0;
+    for (const std::atomic<int64_t>& place : seen) {
+      count += &place != place_ && place.load(std::memory_order_relaxed) > oldest;
+    }
+    return count;
+  }
+
+ private:
+  bool others_exist() const {
+    return places_taken.load(std::memory_order_relaxed) > (place_ ? 1 : 0);
+  }
+
+  std::atomic<int64_t>* place_ = nullptr;
+};
+
+Place& own_place() {
+  thread_local Place place;
+  return place;
+}
+
 }  // namespace
 
 void set_num_threads(int n) {
@@ -28,23 +103,43 @@ void set_num_threads(int n) {
 int num_threads() {
   const int n = requested_threads.load(std::memory_order_relaxed);
   if (n > 0) return n;
-  const int processors = std::max(1, omp_get_num_procs());  // those of the affinity mask
-  requested_threads.store(processors, std::memory_order_relaxed);
-  return processors;
+  requested_threads.store(processors(), std::memory_order_relaxed);
+  return processors();
+}
+
+Team::Team() : size_(omp_in_parallel() ? 1 : num_threads()) {
+  if (size_ == 1) return;
+  Place& place = own_place();
+  counted_ = true;
+  place.enter();
+  if (const int others = place.others()) {
+    size_ = std::clamp(processors() / (1 + others), 1, size_);
+  }
+}
+
+Team::~Team() {
+  if (counted_) own_place().leave();
 }
 
 void parallel_team(FunctionRef<void(int, int)> body) {
-  const int wanted = omp_in_parallel() ? 1 : num_threads();
-  if (wanted == 1) {
+  const int parts = omp_in_parallel() ? 1 : num_threads();
+  if (parts == 1) {
     body(0, 1);
+    return;
+  }
+  const Team team;
+  if (team.size() == 1) {
+    for (int part = 0; part < parts; ++part) body(part, parts);
     return;
   }
   std::exception_ptr error;
   std::mutex mutex;
-#pragma omp parallel num_threads(wanted)
+#pragma omp parallel num_threads(team.size())
   {
     try {
-      body(omp_get_thread_num(), omp_get_num_threads());
+      for (int part = omp_get_thread_num(); part < parts; part += omp_get_num_threads()) {
+        body(part, parts);
+      }
     } catch (...) {
       const std::lock_guard lock(mutex);
       error = std::current_exception();

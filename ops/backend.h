@@ -20,8 +20,8 @@ class ReferenceKernels {
 };
 
 /// Whether float32 results are the same bits for every number of threads (off at first). Without
-/// it they are so for the same number of threads only: some gradients of weights add up the parts
-/// that the threads computed. Holds for the whole process.
+/// it they are so for the same number of threads only, as matrix products and the gradients of
+/// convolution weights are computed in a part for each thread. Holds for the whole process.
 void set_deterministic(bool deterministic);
 bool deterministic();
 

@@ -223,7 +223,7 @@ TEST(Conv, OneDnnAgreesWithEigenInEveryOrder) {
       EXPECT_LT(distance(fast.y, exact.y), 2e-6);
       EXPECT_LT(distance(fast.dx, exact.dx), 2e-6);
       EXPECT_LT(distance(fast.dw, exact.dw), 4e-6);
-      EXPECT_LT(distance(fast.db, exact.db), 2e-6);
+      EXPECT_LT(distance(fast.db, exact.db), 4e-6);  // a sum over as many pixels as dw's
       EXPECT_EQ(fast.y.order(), Order::channels_last);
     };
     const Tensor x_last = to_order(x, Order::channels_last);

@@ -77,6 +77,33 @@ TEST(Threads, EachTrainsItsOwnNetToTheSameBitsAsAlone) {
   EXPECT_FALSE(alone[0] == alone[1]);
 }
 
+// Every kind of operation that divides its work, large enough to do so.
+TEST(Threads, DividesWorkTheSameWayWithAndWithoutATeam) {
+  const Team team(kTeam);
+  const auto everything = [](size_t i) {
+    manual_seed(i);
+    nn::Sequential net(
+        nn::Conv2d(3, 32, 5, {.stride = 2, .padding = 2}), nn::BatchNorm2d(32), nn::Tanh(),
+        nn::Conv2d(32, 160, 3, {.padding = 1}), nn::GELU(), nn::Conv2d(160, 32, 3, {.padding = 1}),
+        nn::Conv2d(32, 32, 3, {.padding = 1}), nn::ReLU(), nn::AvgPool2d(2), nn::Flatten(),
+        nn::Linear(32 * 64, 96), nn::SiLU(), nn::Linear(96, 300), nn::Dropout(0.5));
+    const Tensor x = randn({24, 3, 32, 32});
+    const Tensor y = (rand({24}) * 300.0).to(DType::i64);
+    Tensor loss = cross_entropy(net(x), y);
+    loss = loss + mean(matmul(randn({6, 200, 64}), randn({6, 64, 100})));
+    std::vector<float> all = {loss.item<float>()};
+    for (const Tensor& g : grad(loss, net.parameters())) {
+      const auto values = g.to_vector<float>();
+      all.insert(all.end(), values.begin(), values.end());
+    }
+    return all;
+  };
+  std::vector<std::vector<float>> alone, together(kThreads);
+  for (size_t i = 0; i < kThreads; ++i) alone.push_back(everything(i));
+  on_threads(kThreads, [&](size_t i) { together[i] = everything(i); });
+  for (size_t i = 0; i < kThreads; ++i) EXPECT_TRUE(alone[i] == together[i]) << "thread " << i;
+}
+
 TEST(Threads, ShareANetInEvaluation) {
   const Team team(kTeam);
   nn::Sequential net = net_of(7);

@@ -200,6 +200,8 @@ void backward_weights(const ConvShape& shape, const float* x, const float* dy, f
 void conv_forward_onednn(const ConvShape& shape, const float* x, const float* w, const float* bias,
                          float* y) {
   onednn::guarded("conv2d", [&] {
+    const Team team;
+    const onednn::ThreadLimit limit(team.size());
     const auto primitive = onednn::cached(key_of("conv2d", shape, bias != nullptr), [&] {
       const auto pd = Descriptors(shape).forward(bias != nullptr);
       return Primitive::make<dnnl::convolution_forward>(pd, {{DNNL_ARG_SRC, pd.src_desc()},
@@ -217,6 +219,8 @@ void conv_forward_onednn(const ConvShape& shape, const float* x, const float* w,
 
 void conv_backward_data_onednn(const ConvShape& shape, const float* dy, const float* w, float* dx) {
   onednn::guarded("conv2d backward", [&] {
+    const Team team;
+    const onednn::ThreadLimit limit(team.size());
     const auto primitive = onednn::cached(key_of("conv2d_backward_data", shape, false), [&] {
       const auto pd = Descriptors(shape).backward_data();
       return Primitive::make<dnnl::convolution_backward_data>(
@@ -232,15 +236,15 @@ void conv_backward_data_onednn(const ConvShape& shape, const float* dy, const fl
 
 void conv_backward_weights_onednn(const ConvShape& shape, const float* x, const float* dy,
                                   float* dw, float* db) {
-  if (!deterministic()) return backward_weights(shape, x, dy, dw, db);
-  // oneDNN adds up parts that depend on the number of threads. These parts do not.
-  const int64_t parts = std::min<int64_t>(8, shape.n);
+  // oneDNN would add up parts that depend on how many threads it has. These parts are ours.
+  const int64_t parts = std::min<int64_t>(deterministic() ? 8 : num_threads(), shape.n);
+  if (parts == 1) return backward_weights(shape, x, dy, dw, db);
   const int64_t weights = shape.k * shape.c / shape.groups * shape.r * shape.s;
   const int64_t size = weights + (db ? shape.k : 0);
   const tern::memory::Scratch scratch(sizeof(float) * static_cast<size_t>(parts * size));
   float* sums = scratch.as<float>();
   parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-    const onednn::OneThread one;
+    const onednn::ThreadLimit one(1);
     for (int64_t part = begin; part < end; ++part) {
       const int64_t first = shape.n * part / parts;
       ConvShape images = shape;
@@ -251,11 +255,15 @@ void conv_backward_weights_onednn(const ConvShape& shape, const float* x, const 
                        db ? target + weights : nullptr);
     }
   });
-  for (int64_t part = 1; part < parts; ++part) {
-    for (int64_t i = 0; i < size; ++i) sums[i] += sums[part * size + i];
-  }
-  std::copy_n(sums, weights, dw);
-  if (db) std::copy_n(sums + weights, shape.k, db);
+  const auto add_up = [&](int64_t begin, int64_t end, float* sum) {
+    std::copy(sums + begin, sums + end, sum);
+    for (int64_t part = 1; part < parts; ++part) {
+      const float* other = sums + part * size + begin;
+      for (int64_t i = 0; i < end - begin; ++i) sum[i] += other[i];
+    }
+  };
+  parallel_for(weights, 16384, [&](int64_t begin, int64_t end) { add_up(begin, end, dw + begin); });
+  if (db) add_up(weights, size, db);
 }
 
 }  // namespace tern::kernels

@@ -2,6 +2,7 @@
 // Elementwise functions of float32: oneDNN's generated code for those that take many instructions,
 // plain loops, which the compiler vectorises, for those that wait for memory anyway.
 #include "../../core/onednn.h"
+#include "../../core/parallel.h"
 #include "strided.h"
 #include "unary.h"
 #include "unary_functions.h"
@@ -42,6 +43,8 @@ auto forward_desc(algorithm a, const dnnl::memory::desc& layout) {
 
 void forward(algorithm a, int64_t count, const float* x, float* y) {
   onednn::guarded("eltwise", [&] {
+    const Team team;
+    const onednn::ThreadLimit limit(team.size());
     const auto primitive =
         onednn::cached(onednn::Key("eltwise").add(static_cast<int64_t>(a)).add(count), [&] {
           const auto layout = onednn::describe(Shape{count});
@@ -54,6 +57,8 @@ void forward(algorithm a, int64_t count, const float* x, float* y) {
 
 void backward(algorithm a, int64_t count, const float* x, const float* dy, float* dx) {
   onednn::guarded("eltwise_backward", [&] {
+    const Team team;
+    const onednn::ThreadLimit limit(team.size());
     const auto primitive = onednn::cached(
         onednn::Key("eltwise_backward").add(static_cast<int64_t>(a)).add(count), [&] {
           const auto layout = onednn::describe(Shape{count});
