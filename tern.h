@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/gradcheck.h"
 #include "core/log.h"
+#include "core/profiler.h"
 #include "core/random.h"
 #include "core/shape.h"
 #include "core/state_dict.h"

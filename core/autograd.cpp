@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "parallel.h"
+#include "profiler.h"
 
 namespace tern {
 
@@ -46,7 +47,9 @@ void add_values(const Tensor& a, const Tensor& b, const Tensor& target) {
 Tensor accumulate(Tensor a, const Tensor& b, bool a_is_ours) {
   const Tensor addend = to_order(b, a.order());
   const bool in_place = a_is_ours && !recording({a, addend});
+  const ProfilerRange range("gradient sum", a, addend);
   const Tensor total = in_place ? a : empty_like(a);
+  if (in_place) ProfilerRange::writes(total);
   add_values(a, addend, total);
   return in_place ? total : record<SumNode>(total, {a, addend});
 }
@@ -86,6 +89,7 @@ Tensor Saved::get() const {
          " that backward needs was changed in place after it was saved (version ",
          detached_.version(), ", saved at ", version_, "): change a copy, or call backward first");
   }
+  ProfilerRange::reads(detached_);
   if (!grad_mode || !source_) return detached_;
   Tensor connected = detached_.detach();
   if (source_ == owner_) {
@@ -246,6 +250,7 @@ class Engine {
       node.wanted_ |= uint64_t{wanted} << i;
     }
     if (node.wanted_ == 0) return;
+    const ProfilerRange range(node, slot.grad);
     Gradients gradients = node.backward(slot.grad);
     if (!retain_graph_) node.free_saved();
     if (gradients.size() != node.inputs_.size()) {

@@ -8,6 +8,7 @@
 #include "counters_private.h"
 #include "error.h"
 #include "parallel.h"
+#include "profiler.h"
 #include "tensor.h"
 
 namespace tern {
@@ -84,6 +85,7 @@ bool same_bytes_in_both_orders(const Shape& shape) {
 Tensor Tensor::to(DType target) const {
   if (target == dtype()) return *this;
   if (target == DType::bf16) fail("to", "dtype bf16 exists in files only: use f32");
+  const ProfilerRange range("to", *this);
   const Tensor y = empty(shape(), target, order());
   visit(dtype(), [&](auto from) {
     visit(target, [&](auto to) {
@@ -105,6 +107,8 @@ Tensor to_order(const Tensor& x, Order order) {
   if (same_bytes_in_both_orders(x.shape())) {
     y = Tensor(x.shape(), x.dtype(), order, x.storage());
   } else {
+    const ProfilerRange range("to_order", x);
+    ProfilerRange::reorders();
     y = empty(x.shape(), x.dtype(), order);
     counts::reorders.fetch_add(1, std::memory_order_relaxed);
     visit(x.dtype(), [&](auto t) { copy_reordered<decltype(t)>(x, y); });

@@ -16,6 +16,7 @@
 #include "error.h"
 #include "log.h"
 #include "memory.h"
+#include "profiler.h"
 
 namespace tern::onednn {
 
@@ -135,6 +136,7 @@ const dnnl::memory::desc& Primitive::layout(int arg) const {
 }
 
 void Primitive::execute(std::initializer_list<std::pair<int, const void*>> args) const {
+  ProfilerRange::implementation(implementation_.c_str());
   const OpenMPThreads threads(primitive_threads());
   const memory::Scratch scratch(scratchpad_.get_size());
   std::unordered_map<int, dnnl::memory> memories;

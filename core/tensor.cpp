@@ -10,6 +10,7 @@
 #include "error.h"
 #include "leaf.h"
 #include "parallel.h"
+#include "profiler.h"
 #include "random.h"
 #include "storage.h"
 
@@ -134,6 +135,8 @@ void Tensor::copy_(const Tensor& source) const {
   require_recordable("copy_", *this);
   if (source.shape() != shape()) fail("copy_", "source is ", source, ", want the shape of ", *this);
   if (is_same(source)) return;
+  const ProfilerRange range("copy_", source);
+  ProfilerRange::writes(*this);
   {
     const NoGrad no_grad;
     const Tensor plain = to_order(source.to(dtype()), order());
@@ -189,6 +192,7 @@ void Tensor::retain_grad() const {
 Tensor Tensor::detach() const { return {shape(), dtype(), order(), storage()}; }
 
 Tensor Tensor::clone() const {
+  const ProfilerRange range("clone", *this);
   const Tensor copy = empty_like(*this);
   std::memcpy(copy.raw_data(), raw_data(), element_count() * size_of(dtype()));
   return copy;
@@ -216,6 +220,7 @@ Tensor empty(const Shape& shape, DType dtype, Order order) {
   if (__builtin_mul_overflow(static_cast<size_t>(shape.numel()), size_of(dtype), &bytes)) {
     fail("empty", "shape ", shape, " does not fit into memory");
   }
+  ProfilerRange::bytes(static_cast<int64_t>(bytes));
   return {shape, dtype, order, std::make_shared<Storage>(bytes)};
 }
 

@@ -13,6 +13,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/profiler.h"
 #include "../core/random.h"
 
 namespace tern::data {
@@ -144,6 +145,7 @@ class DataLoader::Iterator::Epoch {
 DataLoader::Iterator::Iterator(std::shared_ptr<Epoch> epoch) : epoch_(std::move(epoch)) { ++*this; }
 
 DataLoader::Iterator& DataLoader::Iterator::operator++() {
+  const ProfilerRange range("data::DataLoader");
   batch_ = {};  // its memory can serve the next one
   try {
     if (!epoch_->next(batch_)) epoch_.reset();

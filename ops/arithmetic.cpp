@@ -3,6 +3,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/profiler.h"
 #include "kernels/binary.h"
 #include "math.h"
 #include "stretch.h"
@@ -29,6 +30,7 @@ void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool floatin
 /// Lets run(nest, a, b, y) fill a fresh tensor y, a nest over y, a and b.
 template <class Run>
 Tensor elementwise(const char* op, const Tensor& a, const Tensor& b, DType dtype, const Run& run) {
+  const ProfilerRange range(op, a, b);
   if (a.shape() == b.shape()) {
     const Tensor y = empty(a.shape(), dtype, a.order());
     const LoopNest nest = LoopNest::flat(y.numel());
@@ -244,6 +246,7 @@ Tensor gt(const Tensor& a, double b) { return compare("gt", Compare::gt, a, b); 
 Tensor ge(const Tensor& a, double b) { return compare("ge", Compare::ge, a, b); }
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  const ProfilerRange range("where", condition, a, b);
   if (condition.dtype() != DType::u8) {
     fail("where", "condition is ", condition, ", want u8, as comparisons give it");
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "../core/profiler.h"
 #include "../core/tensor.h"
 
 namespace tern {
@@ -27,7 +28,9 @@ bool deterministic();
 
 /// Whether an operation on x takes the fast kernels.
 inline bool use_onednn(const Tensor& x) {
-  return x.dtype() == DType::f32 && !ReferenceKernels::active();
+  const bool fast = x.dtype() == DType::f32 && !ReferenceKernels::active();
+  if (!fast && is_floating(x.dtype())) ProfilerRange::implementation("reference");
+  return fast;
 }
 
 }  // namespace tern

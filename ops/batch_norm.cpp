@@ -7,6 +7,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/profiler.h"
 #include "arithmetic.h"
 #include "backend.h"
 #include "kernels/batch_norm.h"
@@ -305,6 +306,7 @@ void update_running(const Tensor& running_mean, const Tensor& running_var,
 
 Tensor run(const char* op, const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
            const Tensor& weight, const Tensor& bias, const BatchNormParams& params, bool relu) {
+  const ProfilerRange range(op, x, weight, bias);
   const Settings settings = check(op, x, running_mean, running_var, weight, bias, params, relu);
   if (params.training && params.update_running && running_mean.defined()) {
     params.momentum.weight_of_new(params.batches_tracked);  // throws before anything changes

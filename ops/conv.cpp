@@ -5,6 +5,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/profiler.h"
 #include "backend.h"
 #include "kernels/conv.h"
 #include "kernels/winograd.h"
@@ -25,6 +26,9 @@ struct Conv : ConvShape {
   Shape x_shape() const { return {n, c, h, w}; }
   Shape weight_shape() const { return {k, c / groups, r, s}; }
   Shape y_shape() const { return {n, k, out_h, out_w}; }
+  double flops() const {
+    return 2.0 * static_cast<double>(y_shape().numel()) * static_cast<double>(c / groups * r * s);
+  }
 };
 
 // ---- checks
@@ -105,6 +109,7 @@ Order kernel_order(const Tensor& x) {
 }
 
 Tensor forward(const Conv& conv, const Tensor& input, const Tensor& weight, const Tensor& bias) {
+  ProfilerRange::flops(conv.flops());
   const Order order = kernel_order(input);
   const Tensor x = to_order(input, order);
   const Tensor w = contiguous(weight);
@@ -127,6 +132,8 @@ Tensor forward(const Conv& conv, const Tensor& input, const Tensor& weight, cons
 }
 
 Tensor data_gradient(const Conv& conv, const Tensor& gradient, const Tensor& weight) {
+  const ProfilerRange range("conv2d_backward_data", gradient, weight);
+  ProfilerRange::flops(conv.flops());
   const Order order = kernel_order(gradient);
   const Tensor dy = to_order(gradient, order);
   const Tensor w = contiguous(weight);
@@ -150,6 +157,8 @@ struct WeightGradients {
 
 WeightGradients weight_gradients(const Conv& conv, const Tensor& input, const Tensor& gradient,
                                  bool with_bias) {
+  const ProfilerRange range("conv2d_backward_weights", input, gradient);
+  ProfilerRange::flops(conv.flops());
   const Order order = kernel_order(gradient);
   const Tensor x = to_order(input, order);
   const Tensor dy = to_order(gradient, order);
@@ -271,6 +280,7 @@ Tensor backward_weights(const Conv& conv, const Tensor& x, const Tensor& dy) {
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv2dParams& params) {
+  const ProfilerRange range("conv2d", x, weight, bias);
   const Conv conv = checked(x, weight, bias, params);
   // Converted once, so that the backward pass finds it in the right order.
   if (params.data_format == DataFormat::NCHW) {

@@ -4,6 +4,7 @@
 #include "../core/autograd.h"
 #include "../core/error.h"
 #include "../core/parallel.h"
+#include "../core/profiler.h"
 #include "../core/random.h"
 
 namespace tern {
@@ -67,6 +68,7 @@ Tensor draw_mask(const Tensor& x, double p) {
 }  // namespace
 
 Tensor dropout(const Tensor& x, double p, bool training) {
+  const ProfilerRange range("dropout", x);
   if (!(p >= 0 && p <= 1)) fail("dropout", "p is ", p, ", want 0 to 1");
   if (!is_floating(x.dtype())) {
     fail("dropout", "x is ", x, ", want f32 or f64: convert with .to(DType::f32)");

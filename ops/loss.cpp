@@ -4,6 +4,7 @@
 #include "../core/autograd.h"
 #include "../core/error.h"
 #include "../core/memory.h"
+#include "../core/profiler.h"
 #include "arithmetic.h"
 #include "kernels/loss.h"
 #include "movement.h"
@@ -142,6 +143,7 @@ class MseNode final : public Node {
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& classes,
                      const CrossEntropyParams& params) {
+  const ProfilerRange range("cross_entropy", logits, classes);
   if (!is_floating(logits.dtype())) {
     fail("cross_entropy", "logits are ", logits, ", want f32 or f64: convert with .to(DType::f32)");
   }
@@ -175,6 +177,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& classes,
 }
 
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  const ProfilerRange range("mse_loss", x, target);
   if (x.shape() != target.shape() || x.dtype() != target.dtype() || !is_floating(x.dtype())) {
     fail("mse_loss", "x is ", x, ", target ", target,
          ", want the same shape and dtype, f32 or f64");

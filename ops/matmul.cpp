@@ -5,6 +5,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/profiler.h"
 #include "arithmetic.h"
 #include "backend.h"
 #include "kernels/matmul.h"
@@ -34,6 +35,7 @@ int64_t row_count(const Shape& shape) {
 // op(a) op(b) [+ bias] without recording; a and b of rank 2 or more.
 Tensor multiply(const char* op, const Tensor& left, const Tensor& right, const Tensor& bias,
                 bool transpose_a, bool transpose_b) {
+  const ProfilerRange range(op, left, right, bias);
   Tensor a = contiguous(left);
   Tensor b = contiguous(right);
   const int64_t m = a.size(transpose_a ? -1 : -2);
@@ -43,6 +45,7 @@ Tensor multiply(const char* op, const Tensor& left, const Tensor& right, const T
   std::vector<int64_t> sizes = sizes_of(batch);
   sizes.insert(sizes.end(), {m, n});
   const Tensor y = empty(Shape(sizes), a.dtype());
+  ProfilerRange::flops(2.0 * static_cast<double>(y.numel()) * static_cast<double>(k));
   if (y.numel() == 0) return y;
   if (k == 0) {
     const NoGrad guard;
@@ -62,6 +65,7 @@ Tensor multiply(const char* op, const Tensor& left, const Tensor& right, const T
   complete(a, shape.repeat_a);
   complete(b, shape.repeat_b);
   if (use_onednn(a)) {
+    ProfilerRange::implementation("onednn:sgemm");
     kernels::matmul_onednn(shape, a.raw<float>(), b.raw<float>(),
                            bias.defined() ? bias.raw<float>() : nullptr, y.raw<float>());
   } else {

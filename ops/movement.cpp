@@ -6,6 +6,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/profiler.h"
 #include "arithmetic.h"
 #include "kernels/strided.h"
 #include "stretch.h"
@@ -59,6 +60,7 @@ class PermuteNode final : public Node {
 
 Tensor permute_axes(const Tensor& x, const Axes& axes) {
   if (std::is_sorted(axes.begin(), axes.end())) return x;
+  const ProfilerRange range("permute", x);
   int64_t sizes[Shape::kMaxRank];
   Strides strides;
   const Strides own = kernels::strides_of(x.shape(), x.order());
@@ -121,6 +123,7 @@ class SliceNode final : public Node {
 };
 
 Tensor take(const Tensor& x, const Cut& cut, int64_t count) {
+  const ProfilerRange range("slice", x);
   const Shape shape = x.shape().with(cut.axis, count);
   const Tensor y = empty(shape, x.dtype(), x.order());
   if (y.numel() > 0) {
@@ -134,6 +137,7 @@ Tensor take(const Tensor& x, const Cut& cut, int64_t count) {
 }
 
 Tensor put_into_zeros(const Tensor& x, const Cut& cut, const Shape& shape) {
+  const ProfilerRange range("slice_backward", x);
   const Tensor y = empty(shape, x.dtype(), x.order());
   y.zero_();
   if (x.numel() > 0) {
@@ -186,6 +190,7 @@ class StretchNode final : public Node {
 
 Tensor view_as(const Tensor& x, const Shape& shape) {
   if (x.order() == Order::row_major && x.shape() == shape) return x;
+  const ProfilerRange range("reshape", x);
   Tensor plain = x;
   if (x.order() != Order::row_major) {
     const NoGrad no_grad;
@@ -284,6 +289,7 @@ Tensor slice(const Tensor& x, int64_t axis, int64_t start, int64_t end, int64_t 
 }
 
 Tensor cat(const std::vector<Tensor>& tensors, int64_t axis) {
+  const ProfilerRange range("cat", tensors);
   if (tensors.empty()) fail("cat", "there are no tensors to join, want at least one");
   const Tensor& first = tensors[0];
   const int along = resolve_axis("cat", axis, first.shape());
@@ -347,6 +353,7 @@ Tensor squeeze(const Tensor& x, int64_t axis) {
 
 Tensor stretch(const Tensor& x, const Shape& shape, Order order) {
   if (x.shape() == shape) return to_order(x, order);
+  const ProfilerRange range("broadcast_to", x);
   const Tensor y = empty(shape, x.dtype(), order);
   kernels::copy_strided(x.dtype(), shape, x.raw_data(), kernels::broadcast_strides(x, shape),
                         y.raw_data(), kernels::strides_of(shape, order));

@@ -6,6 +6,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/profiler.h"
 #include "backend.h"
 #include "kernels/pool.h"
 #include "movement.h"
@@ -260,6 +261,7 @@ std::vector<Bin> adaptive_bins(int64_t size, int64_t output) {
 }  // namespace
 
 Tensor max_pool2d(const Tensor& input, Size2d kernel, const MaxPool2dParams& params) {
+  const ProfilerRange range("max_pool2d", input);
   check_input("max_pool2d", input);
   check_sizes("max_pool2d", "kernel", kernel, 1);
   if (kernel.h * kernel.w > INT32_MAX) {
@@ -288,6 +290,7 @@ Tensor max_pool2d(const Tensor& input, Size2d kernel, const MaxPool2dParams& par
 }
 
 Tensor avg_pool2d(const Tensor& input, Size2d kernel, const AvgPool2dParams& params) {
+  const ProfilerRange range("avg_pool2d", input);
   check_input("avg_pool2d", input);
   return in_format(params.data_format, input, [&](const Tensor& x) {
     const MaxWindows s =
@@ -301,6 +304,7 @@ Tensor avg_pool2d(const Tensor& input, Size2d kernel, const AvgPool2dParams& par
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& input, Size2d output_size, DataFormat data_format) {
+  const ProfilerRange range("adaptive_avg_pool2d", input);
   check_input("adaptive_avg_pool2d", input);
   check_sizes("adaptive_avg_pool2d", "output_size", output_size, 1);
   return in_format(data_format, input, [&](const Tensor& x) {

@@ -5,6 +5,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/profiler.h"
 #include "arithmetic.h"
 #include "backend.h"
 #include "kernels/reduce.h"
@@ -119,11 +120,13 @@ class MaxNode final : public Node {
 }  // namespace
 
 Tensor sum(const Tensor& x, const std::vector<int64_t>& axes, bool keepdim) {
+  const ProfilerRange range("sum", x);
   const uint32_t mask = mask_of("sum", x, axes);
   return sum_axes(x, mask, reduced_shape(x.shape(), mask, keepdim), 1);
 }
 
 Tensor mean(const Tensor& x, const std::vector<int64_t>& axes, bool keepdim) {
+  const ProfilerRange range("mean", x);
   if (!is_floating(x.dtype())) {
     fail("mean", "x is ", x, ", want f32 or f64: convert with .to(DType::f32)");
   }
@@ -137,6 +140,7 @@ Tensor mean(const Tensor& x, const std::vector<int64_t>& axes, bool keepdim) {
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;
+  const ProfilerRange range("sum_to", x);
   const int lead = x.shape().size() - shape.size();
   uint32_t mask = 0;
   for (int d = 0; d < x.shape().size(); ++d) {
@@ -152,6 +156,7 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
 }
 
 Tensor max(const Tensor& x, const std::vector<int64_t>& axes, bool keepdim) {
+  const ProfilerRange range("max", x);
   const uint32_t mask = mask_of("max", x, axes);
   const Shape keep = reduced_shape(x.shape(), mask, true);
   if (x.numel() == 0 && keep.numel() > 0) {
@@ -174,6 +179,7 @@ Tensor max(const Tensor& x, const std::vector<int64_t>& axes, bool keepdim) {
 }
 
 Tensor argmax(const Tensor& x, int64_t axis, bool keepdim) {
+  const ProfilerRange range("argmax", x);
   const int along = resolve_axis("argmax", axis, x.shape());
   const Shape keep = x.shape().with(along, 1);
   if (x.shape()[along] == 0 && keep.numel() > 0) {

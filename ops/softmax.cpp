@@ -3,6 +3,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/profiler.h"
 #include "arithmetic.h"
 #include "backend.h"
 #include "kernels/softmax.h"
@@ -55,6 +56,7 @@ class SoftmaxNode final : public Node {
 };
 
 Tensor normalized(const char* op, bool logarithm, const Tensor& x, int64_t axis) {
+  const ProfilerRange range(op, x);
   const int along = resolve_axis(op, axis, x.shape());
   if (!is_floating(x.dtype())) {
     fail(op, "x is ", x, ", want f32 or f64: convert with .to(DType::f32)");

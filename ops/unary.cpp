@@ -6,6 +6,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/profiler.h"
 #include "activations.h"
 #include "arithmetic.h"
 #include "backend.h"
@@ -116,6 +117,7 @@ void check_scalar(const char* op, DType dtype, double value) {
 }
 
 Tensor unary(const char* name, Unary kind, const Tensor& x, double alpha) {
+  const ProfilerRange range(name, x);
   const Tensor y = empty_like(x);
   const int64_t count = x.numel();
   if (use_onednn(x)) {

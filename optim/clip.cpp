@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "../core/autograd.h"
+#include "../core/profiler.h"
 #include "loops.h"
 
 namespace tern::optim {
@@ -104,6 +105,7 @@ double clip_grad_norm_(const std::vector<Tensor>& params, double max_norm, doubl
                        bool error_if_nonfinite) {
   if (!(max_norm >= 0)) fail("clip_grad_norm_", "max_norm is ", max_norm, ", it must be 0 or more");
   if (!(norm_type > 0)) fail("clip_grad_norm_", "norm_type is ", norm_type, ", it must be above 0");
+  const ProfilerRange range("clip_grad_norm_");
   const std::vector<Tensor> grads = gradients(params);
   const double norm = norm_of(grads, norm_type);
   if (error_if_nonfinite && !std::isfinite(norm)) {
@@ -122,6 +124,7 @@ void clip_grad_value_(const std::vector<Tensor>& params, double clip_value) {
   if (!(clip_value >= 0)) {
     fail("clip_grad_value_", "clip_value is ", clip_value, ", it must be 0 or more");
   }
+  const ProfilerRange range("clip_grad_value_");
   for (const Tensor& grad : gradients(params)) {
     change(grad, [&](auto g) {
       const auto limit = static_cast<decltype(g)>(clip_value);

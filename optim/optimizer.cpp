@@ -7,6 +7,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/profiler.h"
 
 namespace tern::optim {
 
@@ -52,6 +53,17 @@ void Optimizer::check(const Tensor& param, const Tensor& grad, const State& stat
   }
 }
 
+namespace {
+
+/// The gradient is read, the parameter and the buffers are read and written.
+int64_t bytes_touched(const Tensor& param, const auto& buffers) {
+  int64_t tensors = 3;
+  for (const Tensor& buffer : buffers) tensors += buffer.defined() ? 2 : 0;
+  return tensors * param.numel() * static_cast<int64_t>(size_of(param.dtype()));
+}
+
+}  // namespace
+
 void Optimizer::step() {
   for (size_t g = 0; g < params_.size(); ++g) {
     for (size_t i = 0; i < params_[g].size(); ++i) {
@@ -60,6 +72,7 @@ void Optimizer::step() {
     }
   }
   NoGrad no_grad;
+  const ProfilerRange range(name_);
   for (size_t g = 0; g < params_.size(); ++g) {
     for (size_t i = 0; i < params_[g].size(); ++i) {
       const Tensor& param = params_[g][i];
@@ -70,6 +83,7 @@ void Optimizer::step() {
       // backward leaves gradients in the parameter's order; set_grad may have brought another one.
       update(g, param, to_order(grad, param.order()), state);
       param.bump_version();
+      if (range.recorded()) ProfilerRange::bytes(bytes_touched(param, state.buffers));
     }
   }
 }

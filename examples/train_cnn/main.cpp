@@ -33,6 +33,11 @@ int main(int argc, char** argv) {
                  "Directory for metrics.csv, model.safetensors, report.html");
   app.add_flag("--timings", settings.timings,
                "Write seconds and images per second into the results as well");
+  app.add_option("--profile", settings.profile,
+                 "Show what takes the time in some steps of the first epoch, and write a trace of "
+                 "them to this file of the output directory")
+      ->expected(0, 1)
+      ->default_str("trace.json");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <vector>
 
 #include "model.h"
@@ -26,6 +27,7 @@ constexpr double kMean = 0.2860;
 constexpr double kStd = 0.3530;
 constexpr int64_t kTestBatch = 500;
 constexpr size_t kMistakesShown = 30;
+constexpr int64_t kProfiledSteps = 20;
 
 // What a pass over labelled images has seen so far.
 struct Tally {
@@ -196,6 +198,9 @@ void train(const Settings& settings) {
   Progress progress(settings.epochs, images_per_epoch, ProgressOptions::console());
   Report report;
   TestResult tested;
+  std::optional<Profiler> profiler;  // of steps in the middle, when everything has settled
+  const int64_t profile_from = loader.size() / 2 + 1;
+  const int64_t profile_to = std::min(profile_from + kProfiledSteps - 1, loader.size());
   for (int64_t epoch = 1; epoch <= settings.epochs; ++epoch) {
     const auto start = std::chrono::steady_clock::now();
     progress.begin(epoch);
@@ -204,6 +209,7 @@ void train(const Settings& settings) {
     double lr = sgd.lr();
     for (const auto& [x, y] : loader) {
       ++batch;
+      if (!settings.profile.empty() && epoch == 1 && batch == profile_from) profiler.emplace();
       const Tensor logits = net(x);
       const Tensor loss = cross_entropy(logits, y);
       const double value = loss.item<double>();
@@ -213,6 +219,7 @@ void train(const Settings& settings) {
       lr = sgd.lr();
       sgd.step();
       schedule.step();
+      if (profiler && batch == profile_to) profiler->stop();
       report.step_losses.push_back(value);
       tally.add(value, logits.detach(), y);
       progress.update(tally.count, tally.loss(), tally.accuracy());
@@ -229,6 +236,13 @@ void train(const Settings& settings) {
               .seconds = elapsed.count(),
               .images_per_second = static_cast<double>(tally.count) / elapsed.count()};
     progress.end(row);
+    if (profiler) {
+      std::cout << "\nsteps " << profile_from << " to " << profile_to << ":\n" << profiler->table();
+      profiler->write_trace(settings.out + "/" + settings.profile);
+      std::cout << "wrote " << settings.profile << " to " << settings.out
+                << " (open it with ui.perfetto.dev)\n\n";
+      profiler.reset();
+    }
     if (!settings.timings) row.seconds = row.images_per_second = std::nullopt;
     report.epochs.push_back(row);
   }

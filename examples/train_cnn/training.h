@@ -16,10 +16,11 @@ struct Settings {
   uint64_t seed = 0;
   int threads = 0;  ///< 0: as many as there are processors
   int64_t workers = 1;
-  bool flip = true;         ///< mirror training images at random
-  std::string data = "";    ///< directory; empty: Debian's package
-  std::string out = "out";  ///< directory for results
-  bool timings = false;     ///< also write wall-clock figures into the results
+  bool flip = true;          ///< mirror training images at random
+  std::string data = "";     ///< directory; empty: Debian's package
+  std::string out = "out";   ///< directory for results
+  bool timings = false;      ///< also write wall-clock figures into the results
+  std::string profile = "";  ///< name of a trace of some steps, inside out; empty: none
 };
 
 /// Trains, tests, and writes metrics.csv, model.safetensors and report.html into settings.out.

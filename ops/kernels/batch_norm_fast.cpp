@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "../../core/profiler.h"
 #include "batch_norm.h"
 #include "batch_norm_loops.h"
 #include "batch_norm_walk.h"
@@ -69,6 +70,7 @@ void set_forward(const Problem<float>& p, const Statistics& statistics, int64_t 
 // y may be null where map is false.
 void map_forward(const Walk& walk, const Problem<float>& p, const Constants& constants, bool sum,
                  bool map, Pass::Finish finish, float* y) {
+  ProfilerRange::implementation(winograd::loops_name());
   const bool stream = outgrows_caches(p.layout);
   if (walk.by_columns()) {
     const Channels& columns = constants.columns();
@@ -142,6 +144,7 @@ void forward(const Problem<float>& p, const Statistics& statistics, float* y) {
 
 void backward(const Problem<float>& p, const Statistics& statistics, const float* dy,
               const Gradients<float>& gradients) {
+  ProfilerRange::implementation(winograd::loops_name());
   const Walk walk(p.layout, 2);
   const Constants constants(p.layout, walk.columns());
   const Channels& channels = constants.channels();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "../../core/profiler.h"
 #include "pool.h"
 #include "pool_loops.h"
 #include "pool_walk.h"
@@ -15,6 +16,7 @@ namespace {
 using pool::Window;
 
 const pool::Loops& loops() {
+  ProfilerRange::implementation(winograd::loops_name());
 #if defined(__x86_64__)
   if (winograd::available()) {
     return winograd::preferred_isa() == winograd::Isa::avx512 ? pool::avx512_loops()

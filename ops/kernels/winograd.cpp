@@ -9,6 +9,7 @@
 
 #include "../../core/error.h"
 #include "../../core/memory.h"
+#include "../../core/profiler.h"
 #include "winograd_kernels.h"
 #include "winograd_tiles.h"
 
@@ -230,10 +231,15 @@ Isa preferred_isa() {
   return allowed().avx512 ? Isa::avx512 : Isa::avx2;
 }
 
+const char* loops_name() {
+  return allowed().avx512 ? "tern:avx512" : allowed().avx2 ? "tern:avx2" : "tern";
+}
+
 const Kernels& kernels_for(Isa isa) {
   if (!cpu_has(isa)) {
     fail("winograd", "this CPU lacks ", isa == Isa::avx2 ? "AVX2 or FMA" : "AVX-512");
   }
+  ProfilerRange::implementation(isa == Isa::avx2 ? "winograd:avx2" : "winograd:avx512");
   return isa == Isa::avx2 ? avx2_kernels() : avx512_kernels();
 }
 

@@ -29,6 +29,9 @@ bool available();
 /// smaller one. Throws Error when !available(). Read once.
 Isa preferred_isa();
 
+/// "tern:avx512", "tern:avx2" or "tern": what a profiler says of loops that follow preferred_isa.
+const char* loops_name();
+
 /// Whether these kernels are expected to beat oneDNN's direct convolution: available(), and enough
 /// channels and tiles to fill the registers. A false answer is advice: every shape is computed
 /// correctly.
