@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole training steps: beside PyTorch's, beside the sum of their own operations, beside the sum of
+// oneDNN's primitives, on two threads and on one, with growing batches, and their memory.
+//
+//     steps_bench [--benchmark_filter=step/resnet20]          Tern and oneDNN
+//     steps_bench_peer [--benchmark_filter=step/resnet20]     and PyTorch
+//
+// The libraries run in turns within each iteration. The counters are medians, times in
+// milliseconds; `faster` is the median over the iterations of the better of PyTorch's two forms
+// against Tern. report.py makes the table and the chart from the JSON.
+#include <benchmark/benchmark.h>
+#include <dnnl.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
+
+#include "timing.h"
+#include "work.h"
+
+namespace {
+
+using namespace bench;
+
+constexpr int kRounds = 11;
+bool failed = false;
+
+/// Both sides start from the same numbers: their first three results have to agree.
+bool agree(const Work& work, const Peer& peer) {
+  for (int i = 0; i < 3; ++i) {
+    const double ours = work.step();
+    for (const Step& step : {peer.contiguous, peer.channels_last}) {
+      if (!step) continue;
+      const double theirs = step();
+      if (std::abs(ours - theirs) <= 1e-3 * (1 + std::abs(theirs))) continue;
+      std::fprintf(stderr, "%s: step %d gives %g in Tern and %g in PyTorch\n", work.name.c_str(), i,
+                   ours, theirs);
+      return false;
+    }
+  }
+  return true;
+}
+
+/// So many calls of a step that a clock can tell their time.
+int calls_of(const Step& step) {
+  return static_cast<int>(std::clamp(20 / milliseconds(step, 3), 1.0, 2e4));
+}
+
+/// The step beside the sum of its operations and the sum of oneDNN's primitives.
+void add_parts(benchmark::State& state, const Work& work, int calls) {
+  std::vector<double> cached, from_memory, direct, winograd;
+  std::vector<double> of_cached, of_memory, of_direct, of_winograd;
+  for (int round = 0; round < 3;
+       ++round) {  // a machine's speed drifts: each ratio is of one moment
+    const auto steps = [&] { return milliseconds(work.step, std::max(calls, 5)); };
+    const double before = steps();
+    const auto operations = operations_of(work.layers, work.training, work.net->parameters());
+    const double between = steps();
+    const Floor floor = floor_of(work.layers, work.training);
+    const double after = steps();
+    cached.push_back(operations.cached);
+    from_memory.push_back(operations.from_memory);
+    direct.push_back(floor.direct);
+    winograd.push_back(floor.winograd);
+    of_cached.push_back((before + between) / 2 / operations.cached);
+    of_memory.push_back((before + between) / 2 / operations.from_memory);
+    of_direct.push_back((between + after) / 2 / floor.direct);
+    of_winograd.push_back((between + after) / 2 / floor.winograd);
+  }
+  state.counters["operations_ms"] = median(cached);
+  state.counters["of_operations"] = median(of_cached);
+  state.counters["operations_from_memory_ms"] = median(from_memory);
+  state.counters["of_operations_from_memory"] = median(of_memory);
+  state.counters["floor_ms"] = median(direct);
+  state.counters["of_floor"] = median(of_direct);
+  state.counters["winograd_floor_ms"] = median(winograd);
+  state.counters["of_winograd_floor"] = median(of_winograd);
+}
+
+void step(benchmark::State& state, const std::string& name) {
+  const Work work = bench::work(name);
+  const Peer peer = bench::peer(work);
+  if (!agree(work, peer)) {
+    failed = true;
+    return state.SkipWithError("Tern and PyTorch disagree");
+  }
+  const int calls = calls_of(work.step);
+  std::vector<double> ours, contiguous, channels_last, faster;
+  for (auto _ : state) {
+    ours.push_back(milliseconds(work.step, calls));
+    state.SetIterationTime(ours.back() * calls / 1e3);
+    if (!peer.contiguous) continue;
+    contiguous.push_back(milliseconds(peer.contiguous, calls));
+    double best = contiguous.back();
+    if (peer.channels_last) {
+      channels_last.push_back(milliseconds(peer.channels_last, calls));
+      best = std::min(best, channels_last.back());
+    }
+    faster.push_back(best / ours.back());
+  }
+  state.counters["tern_ms"] = median(ours);
+  if (!contiguous.empty()) state.counters["pytorch_ms"] = median(contiguous);
+  if (!channels_last.empty()) state.counters["pytorch_channels_last_ms"] = median(channels_last);
+  if (!faster.empty()) state.counters["faster"] = median(faster);
+  if (!work.layers.empty()) add_parts(state, work, calls);
+}
+
+/// Two threads against one: `faster` is how many times.
+void threads(benchmark::State& state, const std::string& name) {
+  const int before = tern::num_threads();
+  const Work work = bench::work(name);
+  std::vector<double> one, two, faster;
+  const auto with = [&](int count) {
+    tern::set_num_threads(count);
+    work.step();
+    return milliseconds(work.step);
+  };
+  for (auto _ : state) {
+    one.push_back(with(1));
+    two.push_back(with(2));
+    state.SetIterationTime(two.back() / 1e3);
+    faster.push_back(one.back() / two.back());
+  }
+  tern::set_num_threads(before);
+  state.counters["one_ms"] = median(one);
+  state.counters["two_ms"] = median(two);
+  state.counters["faster"] = median(faster);
+}
+
+/// How long a step takes per image.
+void batch(benchmark::State& state, const std::string& name) {
+  const Work work = bench::work(name, state.range(0));
+  const int calls = calls_of(work.step);
+  std::vector<double> rounds;
+  for (auto _ : state) {
+    rounds.push_back(milliseconds(work.step, calls));
+    state.SetIterationTime(rounds.back() * calls / 1e3);
+  }
+  state.counters["image_ms"] = median(rounds) / static_cast<double>(state.range(0));
+}
+
+// ---- memory: each figure by a process that does nothing else ----------------------------------
+
+/// Runs five steps in this process and prints the most memory that it ever had, in kB.
+int print_peak_memory(const std::string& who, const std::string& name) {
+  Step step = who == "tern"      ? work(name).step
+              : who == "pytorch" ? peer(work(name)).contiguous
+                                 : peer(work(name)).channels_last;
+  for (int i = 0; i < 5; ++i) step();
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("VmHWM:", 0) == 0) std::printf("%lld\n", std::atoll(line.c_str() + 6));
+  }
+  return 0;
+}
+
+double peak_megabytes(const std::string& program, const std::string& who, const std::string& name) {
+  const std::string command = "'" + program + "' --peak-memory " + who + " " + name;
+  FILE* output = popen(command.c_str(), "r");
+  long long kilobytes = 0;
+  if (!output || std::fscanf(output, "%lld", &kilobytes) != 1) kilobytes = 0;
+  if (output) pclose(output);
+  return static_cast<double>(kilobytes) / 1024;
+}
+
+void memory(benchmark::State& state, const std::string& name) {
+  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
+  // Tern's figure comes from the program that is not linked with PyTorch.
+  const std::string alone = self.parent_path() / "steps_bench";
+  const bool with_peer = !peer_version().empty();
+  double tern = 0, contiguous = 0, channels_last = 0;
+  for (auto _ : state) {
+    tern = peak_megabytes(alone, "tern", name);
+    if (!with_peer) continue;
+    contiguous = peak_megabytes(self, "pytorch", name);
+    channels_last = peak_megabytes(self, "pytorch_channels_last", name);
+  }
+  if (tern == 0 || (with_peer && (contiguous == 0 || channels_last == 0))) {
+    failed = true;
+    return state.SkipWithError("a process whose memory was to be measured failed");
+  }
+  state.counters["tern_mb"] = tern;
+  if (!with_peer) return;
+  state.counters["pytorch_mb"] = contiguous;
+  state.counters["pytorch_channels_last_mb"] = channels_last;
+  state.counters["share"] = tern / std::min(contiguous, channels_last);
+}
+
+// ---- the program ------------------------------------------------------------------------------
+
+/// What stands behind `key` in a file of "key: value" or "key=value" lines.
+std::string value_of(const char* file, const std::string& key) {
+  std::ifstream lines(file);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.rfind(key, 0) != 0) continue;
+    std::string value = line.substr(line.find_first_of(":=") + 1);
+    value.erase(0, value.find_first_not_of(" \t\""));
+    return value.substr(0, value.find('"'));
+  }
+  return {};
+}
+
+void add_context() {
+  const dnnl_version_t* onednn = dnnl_version();
+  const auto text = [](int number) { return std::to_string(number); };
+  const char* isa = std::getenv("ONEDNN_MAX_CPU_ISA");
+  for (const auto& [key, value] : std::initializer_list<std::pair<std::string, std::string>>{
+           {"cpu", value_of("/proc/cpuinfo", "model name") + ", family " +
+                       value_of("/proc/cpuinfo", "cpu family")},
+           {"system", value_of("/etc/os-release", "PRETTY_NAME")},
+           {"compiler", __VERSION__},
+           {"tern", tern::kVersion},
+           {"tern_threads", text(tern::num_threads())},
+           {"onednn", text(onednn->major) + "." + text(onednn->minor) + "." + text(onednn->patch)},
+           {"pytorch", peer_version()},
+           {"isa", isa ? isa : ""}}) {
+    benchmark::AddCustomContext(key, value);
+  }
+}
+
+void register_all() {
+  const auto timed = [](benchmark::internal::Benchmark* benchmark) {
+    return benchmark->Iterations(kRounds)->UseManualTime()->Unit(benchmark::kMillisecond);
+  };
+  for (const char* name : {"cnn28", "resnet20", "resnet18", "resnet18_eval", "resnet18_folded",
+                           "mlp", "batch_norm_relu", "add"}) {
+    timed(benchmark::RegisterBenchmark((std::string("step/") + name).c_str(), step, name));
+  }
+  timed(benchmark::RegisterBenchmark("threads/resnet18", threads, "resnet18"));
+  timed(benchmark::RegisterBenchmark("batch/resnet20", batch, "resnet20"))
+      ->RangeMultiplier(2)
+      ->Range(16, 512);
+  benchmark::RegisterBenchmark("memory/resnet20", memory, "resnet20")->Iterations(1);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  tern::manual_seed(0);
+  if (argc == 4 && std::string(argv[1]) == "--peak-memory") {
+    return print_peak_memory(argv[2], argv[3]);
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  add_context();
+  register_all();
+  benchmark::RunSpecifiedBenchmarks();
+  return failed ? 1 : 0;
+}
