@@ -51,7 +51,7 @@ double product_flops() {
 }
 
 double copied_bytes() {
-  constexpr int64_t kBytes = int64_t{64} << 20;
+  constexpr int64_t kBytes = int64_t{128} << 20;
   const std::unique_ptr<char[]> from(new char[kBytes]()), to(new char[kBytes]());
   return 2.0 * kBytes * best_rate([&] {
            parallel_for(kBytes, 1 << 20, [&](int64_t begin, int64_t end) {

@@ -59,8 +59,9 @@ extern std::atomic<bool> profiling;
 ///       profiler.write_trace("trace.json"); }
 ///
 /// The first steps of a program create primitives and ask the system for memory: begin after them.
-/// A recorded call takes about a microsecond more, which counts as its caller's, and some hundred
-/// bytes of memory; without a profiler there is only the look whether there is one.
+/// A recorded call takes one to two microseconds more, which count as its caller's, and some
+/// hundred bytes of memory; without a profiler there is only the look whether there is one.
+/// docs/profiling.md tells how to read the table.
 class Profiler {
  public:
   /// Begins. Throws Error while another profiler records.

@@ -116,6 +116,33 @@ TEST(Documentation, Counters) {
   //! [Counters]
 }
 
+TEST(Documentation, Profiler) {
+  const support::TemporaryDirectory directory;
+  const std::string path = (directory.path() / "trace.json").string();
+  const Tensor w = randn({8, 8}).set_requires_grad();
+  const Tensor x = randn({8, 8});
+  //! [Profiler]
+  Profiler profiler;
+  for (int step = 0; step < 3; ++step) sum(relu(linear(x, w))).backward();
+  EXPECT_NE(profiler.table().find("relu backward"), std::string::npos);
+  profiler.write_trace(path);  // for ui.perfetto.dev
+  //! [Profiler]
+  //! [ProfilerEvent]
+  double work = 0;
+  for (const ProfilerEvent& event : profiler.events()) {
+    if (event.name == "linear") work += event.flops;
+  }
+  EXPECT_EQ(work, 3 * 2.0 * 8 * 8 * 8);
+  //! [ProfilerEvent]
+  //! [ProfilerRange]
+  {
+    const ProfilerRange range("augment");
+    (void)(x * 2.0);  // is shown inside of it
+  }
+  EXPECT_EQ(profiler.events().back().name, "mul");
+  //! [ProfilerRange]
+}
+
 TEST(Documentation, Error) {
   //! [Error]
   try {

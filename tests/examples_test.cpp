@@ -113,9 +113,12 @@ TEST_F(Examples, TrainCnnLearnsAndWritesItsResults) {
   for (const char* file : {"metrics.csv", "model.safetensors", "report.html"}) {
     EXPECT_EQ(read_file(dir_ / "a" / file), read_file(dir_ / "b" / file)) << file;
   }
-  const Outcome other = run("train_cnn", flags + (dir_ / "c").string() + "' --seed 1");
+  const Outcome other = run("train_cnn", flags + (dir_ / "c").string() + "' --seed 1 --profile");
   EXPECT_NE(read_file(dir_ / "a" / "model.safetensors"),
             read_file(dir_ / "c" / "model.safetensors"));
+  EXPECT_NE(other.out.find("conv2d_backward_weights"), std::string::npos) << other.out;
+  EXPECT_NE(other.out.find("steps 11 to 20:"), std::string::npos) << other.out;
+  EXPECT_NE(read_file(dir_ / "c" / "trace.json").find("optim::SGD"), std::string::npos);
 }
 
 TEST_F(Examples, TrainCnnRefusesBadData) {
@@ -163,6 +166,7 @@ TEST_F(Examples, TrainCnnRefusesBadFlags) {
   const Outcome unwritable = run("train_cnn", "--out '" + (file / "out").string() + "'" + data);
   EXPECT_NE(unwritable.status, 0);
   EXPECT_NE(unwritable.err.find("--out"), std::string::npos) << unwritable.err;
+  expect_refused("--profile no/trace.json" + data, "no/trace.json: No such file");
   const Outcome help = run("train_cnn", "--help");
   EXPECT_EQ(help.status, 0);
   for (const char* flag :

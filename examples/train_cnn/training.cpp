@@ -60,7 +60,7 @@ data::FashionMNIST open(const Settings& settings, bool train) {
 }
 
 // Results go to a directory that must work before hours of training, not after.
-void prepare_output(const std::string& directory) {
+void prepare_output(const std::string& directory, const std::string& profile) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error) {
@@ -70,6 +70,7 @@ void prepare_output(const std::string& directory) {
   const std::string probe = directory + "/.writable";
   io::write_file_atomically(probe, "");
   std::filesystem::remove(probe, error);
+  if (!profile.empty()) io::write_file_atomically(directory + "/" + profile, "");
 }
 
 // Runs the batch again to say where numbers stopped being finite.
@@ -179,7 +180,7 @@ void train(const Settings& settings) {
   if (settings.threads > 0) set_num_threads(settings.threads);
   const data::FashionMNIST train_images = open(settings, true);
   const data::FashionMNIST test_images = open(settings, false);
-  prepare_output(settings.out);
+  prepare_output(settings.out, settings.profile);
 
   manual_seed(settings.seed);
   Cnn net;
