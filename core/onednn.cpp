@@ -136,9 +136,14 @@ const dnnl::memory::desc& Primitive::layout(int arg) const {
 }
 
 void Primitive::execute(std::initializer_list<std::pair<int, const void*>> args) const {
+  const memory::Scratch scratch(scratchpad_bytes());
+  execute(args, scratch.as<void>());
+}
+
+void Primitive::execute(std::initializer_list<std::pair<int, const void*>> args,
+                        void* scratchpad) const {
   ProfilerRange::implementation(implementation_.c_str());
   const OpenMPThreads threads(primitive_threads());
-  const memory::Scratch scratch(scratchpad_.get_size());
   std::unordered_map<int, dnnl::memory> memories;
   memories.reserve(args.size() + 1);
   for (const auto& [arg, pointer] : args) {
@@ -146,8 +151,8 @@ void Primitive::execute(std::initializer_list<std::pair<int, const void*>> args)
       memories.emplace(arg, dnnl::memory(layout(arg), engine(), const_cast<void*>(pointer)));
     }
   }
-  if (scratch.as<void>()) {
-    memories.emplace(DNNL_ARG_SCRATCHPAD, dnnl::memory(scratchpad_, engine(), scratch.as<void>()));
+  if (scratchpad) {
+    memories.emplace(DNNL_ARG_SCRATCHPAD, dnnl::memory(scratchpad_, engine(), scratchpad));
   }
   primitive_.execute(stream(), memories);
 }

@@ -58,6 +58,10 @@ class Primitive {
   /// ThreadLimit), and waits. An argument with
   /// a null pointer is left out.
   void execute(std::initializer_list<std::pair<int, const void*>> args) const;
+  /// The same with scratch memory of the caller's, of scratchpad_bytes(): for parallel loops, where
+  /// allocating would make the number of blocks in the cache a matter of timing.
+  void execute(std::initializer_list<std::pair<int, const void*>> args, void* scratchpad) const;
+  size_t scratchpad_bytes() const { return scratchpad_.get_size(); }
 
  private:
   Primitive(dnnl::primitive primitive, Layouts layouts, dnnl::memory::desc scratchpad,

@@ -3,6 +3,8 @@
 // the weights, which are packed into (or unpacked from) scratch memory at every call.
 #include <algorithm>
 #include <cstring>
+#include <deque>
+#include <memory>
 #include <vector>
 
 #include "../../core/error.h"
@@ -174,25 +176,50 @@ class PackedWeights {
   tern::memory::Scratch scratch_;
 };
 
-void backward_weights(const ConvShape& shape, const float* x, const float* dy, float* dw,
-                      float* db) {
-  onednn::guarded("conv2d backward", [&] {
-    const bool with_bias = db != nullptr;
-    const auto primitive = onednn::cached(key_of("conv2d_backward_weights", shape, with_bias), [&] {
-      const auto pd = Descriptors(shape).backward_weights(with_bias);
+/// The gradient of the weights from some images, with all the memory that it takes.
+class WeightGradient {
+ public:
+  WeightGradient(const ConvShape& shape, bool with_bias)
+      : shape_(shape),
+        primitive_(create(with_bias)),
+        weights_(shape_, primitive_->layout(DNNL_ARG_DIFF_WEIGHTS)),
+        scratchpad_(primitive_->scratchpad_bytes()) {}
+
+  void compute(const float* x, const float* dy, float* dw, float* db) const {
+    primitive_->execute({{DNNL_ARG_SRC, x},
+                         {DNNL_ARG_DIFF_DST, dy},
+                         {DNNL_ARG_DIFF_WEIGHTS, weights_.target(dw)},
+                         {DNNL_ARG_DIFF_BIAS, db}},
+                        scratchpad_.as<void>());
+    weights_.unpack(dw);
+  }
+
+ private:
+  std::shared_ptr<const Primitive> create(bool with_bias) const {
+    return onednn::cached(key_of("conv2d_backward_weights", shape_, with_bias), [&] {
+      const auto pd = Descriptors(shape_).backward_weights(with_bias);
       return Primitive::make<dnnl::convolution_backward_weights>(
           pd, {{DNNL_ARG_SRC, pd.src_desc()},
                {DNNL_ARG_DIFF_DST, pd.diff_dst_desc()},
                {DNNL_ARG_DIFF_WEIGHTS, pd.diff_weights_desc()},
                {DNNL_ARG_DIFF_BIAS, pd.diff_bias_desc()}});
     });
-    const PackedWeights weights(shape, primitive->layout(DNNL_ARG_DIFF_WEIGHTS));
-    primitive->execute({{DNNL_ARG_SRC, x},
-                        {DNNL_ARG_DIFF_DST, dy},
-                        {DNNL_ARG_DIFF_WEIGHTS, weights.target(dw)},
-                        {DNNL_ARG_DIFF_BIAS, db}});
-    weights.unpack(dw);
-  });
+  }
+
+  ConvShape shape_;
+  std::shared_ptr<const Primitive> primitive_;
+  PackedWeights weights_;
+  tern::memory::Scratch scratchpad_;
+};
+
+/// sum = parts[0] + parts[1] + ..., which lie `size` numbers apart
+void add_up(int64_t parts, const float* numbers, int64_t size, int64_t begin, int64_t end,
+            float* sum) {
+  std::copy(numbers + begin, numbers + end, sum);
+  for (int64_t part = 1; part < parts; ++part) {
+    const float* other = numbers + part * size + begin;
+    for (int64_t i = 0; i < end - begin; ++i) sum[i] += other[i];
+  }
 }
 
 }  // namespace
@@ -236,34 +263,40 @@ void conv_backward_data_onednn(const ConvShape& shape, const float* dy, const fl
 
 void conv_backward_weights_onednn(const ConvShape& shape, const float* x, const float* dy,
                                   float* dw, float* db) {
-  // oneDNN would add up parts that depend on how many threads it has. These parts are ours.
-  const int64_t parts = std::min<int64_t>(deterministic() ? 8 : num_threads(), shape.n);
-  if (parts == 1) return backward_weights(shape, x, dy, dw, db);
-  const int64_t weights = shape.k * shape.c / shape.groups * shape.r * shape.s;
-  const int64_t size = weights + (db ? shape.k : 0);
-  const tern::memory::Scratch scratch(sizeof(float) * static_cast<size_t>(parts * size));
-  float* sums = scratch.as<float>();
-  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-    const onednn::ThreadLimit one(1);
-    for (int64_t part = begin; part < end; ++part) {
-      const int64_t first = shape.n * part / parts;
+  onednn::guarded("conv2d backward", [&] {
+    // oneDNN would add up parts that depend on how many threads it has. These parts are ours.
+    const int64_t parts = std::min<int64_t>(deterministic() ? 8 : num_threads(), shape.n);
+    if (parts == 1) {
+      WeightGradient(shape, db != nullptr).compute(x, dy, dw, db);
+      return;
+    }
+    const auto first = [&](int64_t part) { return shape.n * part / parts; };
+    std::deque<WeightGradient> gradients;
+    for (int64_t part = 0; part < parts; ++part) {
+      const onednn::ThreadLimit one(1);
       ConvShape images = shape;
-      images.n = shape.n * (part + 1) / parts - first;
-      float* target = sums + part * size;
-      backward_weights(images, x + first * shape.c * shape.h * shape.w,
-                       dy + first * shape.k * shape.out_h * shape.out_w, target,
-                       db ? target + weights : nullptr);
+      images.n = first(part + 1) - first(part);
+      gradients.emplace_back(images, db != nullptr);
     }
+    const int64_t weights = shape.k * shape.c / shape.groups * shape.r * shape.s;
+    const int64_t size = weights + (db ? shape.k : 0);
+    const tern::memory::Scratch scratch(sizeof(float) * static_cast<size_t>(parts * size));
+    float* numbers = scratch.as<float>();
+    parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+      const onednn::ThreadLimit one(1);
+      for (int64_t part = begin; part < end; ++part) {
+        float* target = numbers + part * size;
+        gradients[static_cast<size_t>(part)].compute(
+            x + first(part) * shape.c * shape.h * shape.w,
+            dy + first(part) * shape.k * shape.out_h * shape.out_w, target,
+            db ? target + weights : nullptr);
+      }
+    });
+    parallel_for(weights, 16384, [&](int64_t begin, int64_t end) {
+      add_up(parts, numbers, size, begin, end, dw + begin);
+    });
+    if (db) add_up(parts, numbers, size, weights, size, db);
   });
-  const auto add_up = [&](int64_t begin, int64_t end, float* sum) {
-    std::copy(sums + begin, sums + end, sum);
-    for (int64_t part = 1; part < parts; ++part) {
-      const float* other = sums + part * size + begin;
-      for (int64_t i = 0; i < end - begin; ++i) sum[i] += other[i];
-    }
-  };
-  parallel_for(weights, 16384, [&](int64_t begin, int64_t end) { add_up(begin, end, dw + begin); });
-  if (db) add_up(weights, size, db);
 }
 
 }  // namespace tern::kernels

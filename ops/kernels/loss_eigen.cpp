@@ -5,9 +5,10 @@
 #include <cmath>
 
 #include "../../core/memory.h"
+#include "functions.h"
 #include "loss.h"
 #include "strided.h"
-#include "vector_math.h"
+#include "vectors.h"
 
 namespace tern::kernels {
 
@@ -25,7 +26,7 @@ void exponentials(int64_t n, const double* x, double shift, double* y) {
   for (int64_t i = 0; i < n; ++i) y[i] = std::exp(x[i] - shift);
 }
 void exponentials(int64_t n, const float* x, float shift, float* y) {
-  transform(n, x, y, [=](Vec v) { return exp(v - shift); });
+  functions().exp(n, x, shift, y);
 }
 
 double largest_of(int64_t n, const double* x) { return *std::max_element(x, x + n); }

@@ -5,7 +5,7 @@
 
 #include "../../core/memory.h"
 #include "reduce.h"
-#include "vector_math.h"
+#include "vectors.h"
 
 namespace tern::kernels {
 

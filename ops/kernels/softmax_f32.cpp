@@ -4,9 +4,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "functions.h"
 #include "softmax.h"
 #include "strided.h"
-#include "vector_math.h"
+#include "vectors.h"
 
 namespace tern::kernels {
 
@@ -39,7 +40,7 @@ Vec mul(Vec a, Vec b) { return a * b; }
 
 void softmax_row(bool logarithm, int64_t n, const float* x, float* y) {
   const float largest = largest_of(n, x);
-  transform(n, x, y, [=](Vec v) { return exp(v - largest); });
+  functions().exp(n, x, largest, y);
   const float total = sum_of(n, y);
   if (logarithm) {
     const float log_total = std::log(total);
@@ -57,11 +58,11 @@ void softmax_columns(const SoftmaxShape& shape, int64_t n, const float* x, float
   std::copy(x, x + n, largest);
   each_row([&](int64_t row) { transform(n, largest, x + row, largest, larger); });
   each_row([&](int64_t row) {
-    transform(n, x + row, largest, y + row, [](Vec v, Vec m) { return exp(v - m); });
+    functions().exp_difference(n, x + row, largest, y + row);
     transform(n, total, y + row, total, add);
   });
   if (shape.logarithm) {
-    transform(n, total, total, [](Vec v) { return log(v); });
+    functions().log(n, total, total);
     each_row([&](int64_t row) {
       transform(n, x + row, largest, y + row, sub);
       transform(n, y + row, total, y + row, sub);
@@ -74,8 +75,7 @@ void softmax_columns(const SoftmaxShape& shape, int64_t n, const float* x, float
 
 void backward_row(bool logarithm, int64_t n, const float* y, const float* dy, float* dx) {
   if (logarithm) {
-    const float total = sum_of(n, dy);
-    transform(n, y, dy, dx, [=](Vec v, Vec dv) { return dv - exp(v) * total; });
+    functions().log_softmax_backward(n, y, dy, sum_of(n, dy), dx);
   } else {
     transform(n, y, dy, dx, mul);
     const float total = sum_of(n, dx);
@@ -89,7 +89,7 @@ void backward_columns(const SoftmaxShape& shape, int64_t n, const float* y, cons
   for (int64_t row = 0; row < shape.length * shape.inner; row += shape.inner) {
     if (shape.logarithm) {
       transform(n, total, dy + row, total, add);
-      transform(n, y + row, dx + row, [](Vec v) { return exp(v); });
+      functions().exp(n, y + row, 0, dx + row);
     } else {
       transform(n, y + row, dy + row, dx + row, mul);
       transform(n, total, dx + row, total, add);
