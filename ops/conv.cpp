@@ -27,7 +27,8 @@ struct Conv : ConvShape {
   Shape weight_shape() const { return {k, c / groups, r, s}; }
   Shape y_shape() const { return {n, k, out_h, out_w}; }
   double flops() const {
-    return 2.0 * static_cast<double>(y_shape().numel()) * static_cast<double>(c / groups * r * s);
+    const int64_t fan_in = c / groups * r * s;
+    return 2.0 * static_cast<double>(y_shape().numel()) * static_cast<double>(fan_in);
   }
 };
 

@@ -149,19 +149,30 @@ class PackedWeights {
     const auto pixels = static_cast<int64_t>(of_pixel.size());
     const int64_t blocks = (outputs + kBlock - 1) / kBlock;
     const int64_t grain = 32768 / (kBlock * fan_in()) + 1;
+    // The innermost loop runs along the packed layout's lines.
+    const bool lines_of_inputs = inputs > 1 && of_input[1] == of_input[0] + 1;
     parallel_for(shape_.groups * blocks, grain, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; ++part) {
         const int64_t group = part / blocks, first = part % blocks * kBlock;
         const int64_t last = std::min(first + kBlock, outputs);
+        const auto visit = [&, start = of_group[static_cast<size_t>(group)]](int64_t o, int64_t i,
+                                                                             int64_t p) {
+          f(((group * outputs + o) * inputs + i) * pixels + p,
+            start + of_output[static_cast<size_t>(o)] + of_input[static_cast<size_t>(i)] +
+                of_pixel[static_cast<size_t>(p)]);
+        };
         for (int64_t from = 0; from < inputs; from += kBlock) {
-          for (int64_t o = first; o < last; ++o) {
-            for (int64_t i = from; i < std::min(from + kBlock, inputs); ++i) {
-              const int64_t plain = ((group * outputs + o) * inputs + i) * pixels;
-              const int64_t place = of_group[static_cast<size_t>(group)] +
-                                    of_output[static_cast<size_t>(o)] +
-                                    of_input[static_cast<size_t>(i)];
+          const int64_t to = std::min(from + kBlock, inputs);
+          if (lines_of_inputs) {
+            for (int64_t o = first; o < last; ++o) {
               for (int64_t p = 0; p < pixels; ++p) {
-                f(plain + p, place + of_pixel[static_cast<size_t>(p)]);
+                for (int64_t i = from; i < to; ++i) visit(o, i, p);
+              }
+            }
+          } else {
+            for (int64_t i = from; i < to; ++i) {
+              for (int64_t p = 0; p < pixels; ++p) {
+                for (int64_t o = first; o < last; ++o) visit(o, i, p);
               }
             }
           }
