@@ -250,6 +250,10 @@ TEST(Profiler, CountsBytes) {
   EXPECT_EQ(named(backward, "gradient sum").size(), 3u);
   EXPECT_EQ(one(backward, "mul backward").bytes, 0) << "the products in it have theirs";
   EXPECT_EQ(one(backward, "mul backward").implementation, "");
+  // This one writes a tensor itself, too.
+  const Events maximum = recorded([&] { max(x).backward(); });
+  EXPECT_EQ(one(maximum, "max backward").bytes, 0);
+  EXPECT_EQ(one(maximum, "mul").bytes, 12000);
 }
 
 TEST(Profiler, CountsReorders) {
