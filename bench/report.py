@@ -82,8 +82,10 @@ def step_tables(runs):
 
 
 def batches_of(runs):
-    return sorted((int(name.rsplit("/", 1)[1]), run["image_ms"])
-                  for name, run in runs.items() if name.startswith("batch/"))
+    prefix = "image_ms_"
+    return sorted((int(key[len(prefix):]), value)
+                  for key, value in runs.get("batch/resnet20", {}).items()
+                  if key.startswith(prefix))
 
 
 def further_table(runs, avx2):

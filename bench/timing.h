@@ -38,7 +38,7 @@ double median_milliseconds(const F& f) {
 /// The median time of a call whose data have been pushed out of the caches.
 template <class F>
 double median_milliseconds_from_memory(const F& f) {
-  static std::vector<char> other(size_t{256} << 20);
+  static std::vector<char> other(size_t{64} << 20);
   std::vector<double> times;
   for (int i = 0; i < 5; ++i) {
     for (size_t line = 0; line < other.size(); line += 64) ++other[line];
