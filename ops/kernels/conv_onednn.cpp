@@ -99,43 +99,50 @@ std::vector<int64_t> places(const compat::Blocking& blocking, int64_t axis, int6
   return result;
 }
 
-// Weights in the layout that a primitive wants, OIHW on our side.
-class PackedWeights {
+// How far the places of consecutive indices are consecutive.
+int64_t run_of(const std::vector<int64_t>& places) {
+  size_t run = 1;
+  while (run < places.size() && places[run] == places[run - 1] + 1) ++run;
+  return static_cast<int64_t>(run);
+}
+
+// The layout of weights that a primitive wants, OIHW on our side.
+class WeightLayout {
  public:
-  PackedWeights(const ConvShape& shape, const compat::desc& wanted)
-      : shape_(shape),
-        wanted_(wanted),
-        same_(wanted == Descriptors(shape).plain_weight),
-        scratch_(same_ ? 0 : wanted.get_size()) {
+  WeightLayout(const ConvShape& shape, const compat::desc& wanted)
+      : shape_(shape), wanted_(wanted), plain_(wanted == Descriptors(shape).plain_weight) {
     if (!compat::is_blocked(wanted)) fail("conv2d", "oneDNN wants weights in an unknown layout");
   }
 
-  // `w` packed.
-  const float* pack(const float* w) const {
-    if (same_) return w;
-    float* packed = memory();
-    const auto plain_bytes = sizeof(float) * static_cast<size_t>(shape_.k * fan_in());
-    if (wanted_.get_size() > plain_bytes) std::memset(packed, 0, wanted_.get_size());
-    for_each([=](int64_t plain, int64_t place) { packed[place] = w[plain]; });
-    return packed;
+  // Whether it is OIHW, so that nothing has to be packed.
+  bool plain() const { return plain_; }
+  int64_t size() const { return static_cast<int64_t>(wanted_.get_size() / sizeof(float)); }
+
+  void pack(const float* w, float* packed) const {
+    if (size() > shape_.k * fan_in()) std::memset(packed, 0, wanted_.get_size());
+    for_each_line([=](int64_t plain, int64_t step, int64_t place, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) packed[place + i] = w[plain + i * step];
+    });
   }
-  // Where a primitive may write weights that end up in `w`, and the way from there.
-  float* target(float* w) const { return same_ ? w : memory(); }
-  void unpack(float* w) const {
-    if (same_) return;
-    const float* packed = memory();
-    for_each([=](int64_t plain, int64_t place) { w[plain] = packed[place]; });
+  // w = or, with `add`, w += packed weights.
+  void unpack(const float* packed, bool add, float* w) const {
+    for_each_line([=](int64_t plain, int64_t step, int64_t place, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) {
+        float& weight = w[plain + i * step];
+        weight = add ? weight + packed[place + i] : packed[place + i];
+      }
+    });
   }
 
  private:
-  static constexpr int64_t kBlock = 16;  // channels that a layout keeps together
+  static constexpr int64_t kBlock = 16;  // channels that stay in the cache together
 
-  float* memory() const { return scratch_.as<float>(); }
   int64_t fan_in() const { return shape_.c / shape_.groups * shape_.r * shape_.s; }
 
-  // Calls f(index in OIHW, place in the packed layout) for every weight.
+  // Calls f(plain, step, place, count) for lines of weights that lie at plain, plain + step, ... in
+  // OIHW and one after the other at `place` in the packed layout.
   template <class F>
-  void for_each(F f) const {
+  void for_each_line(F f) const {
     const auto blocking = compat::blocking(wanted_);
     const int64_t axis = shape_.groups == 1 ? 0 : 1;  // of the output channels
     const int64_t outputs = shape_.k / shape_.groups, inputs = shape_.c / shape_.groups;
@@ -147,32 +154,29 @@ class PackedWeights {
       for (int64_t column : places(blocking, axis + 3, shape_.s)) of_pixel.push_back(row + column);
     }
     const auto pixels = static_cast<int64_t>(of_pixel.size());
-    const int64_t blocks = (outputs + kBlock - 1) / kBlock;
-    const int64_t grain = 32768 / (kBlock * fan_in()) + 1;
-    // The innermost loop runs along the packed layout's lines.
-    const bool lines_of_inputs = inputs > 1 && of_input[1] == of_input[0] + 1;
+    // A block of output and input channels has all its lines along one of the two axes.
+    const bool along_outputs = run_of(of_output) >= run_of(of_input);
+    const int64_t line = std::min(kBlock, run_of(along_outputs ? of_output : of_input));
+    const int64_t block = along_outputs ? line : kBlock, depth = along_outputs ? kBlock : line;
+    const int64_t blocks = (outputs + block - 1) / block;
+    const int64_t grain = 32768 / (block * fan_in()) + 1;
     parallel_for(shape_.groups * blocks, grain, [&](int64_t begin, int64_t end) {
       for (int64_t part = begin; part < end; ++part) {
-        const int64_t group = part / blocks, first = part % blocks * kBlock;
-        const int64_t last = std::min(first + kBlock, outputs);
-        const auto visit = [&, start = of_group[static_cast<size_t>(group)]](int64_t o, int64_t i,
-                                                                             int64_t p) {
-          f(((group * outputs + o) * inputs + i) * pixels + p,
-            start + of_output[static_cast<size_t>(o)] + of_input[static_cast<size_t>(i)] +
-                of_pixel[static_cast<size_t>(p)]);
+        const int64_t group = part / blocks, first = part % blocks * block;
+        const int64_t outs = std::min(block, outputs - first);
+        const auto start_line = [&](int64_t o, int64_t i, int64_t p, int64_t step, int64_t count) {
+          f(((group * outputs + o) * inputs + i) * pixels + p, step,
+            of_group[static_cast<size_t>(group)] + of_output[static_cast<size_t>(o)] +
+                of_input[static_cast<size_t>(i)] + of_pixel[static_cast<size_t>(p)],
+            count);
         };
-        for (int64_t from = 0; from < inputs; from += kBlock) {
-          const int64_t to = std::min(from + kBlock, inputs);
-          if (lines_of_inputs) {
-            for (int64_t o = first; o < last; ++o) {
+        for (int64_t from = 0; from < inputs; from += depth) {
+          const int64_t ins = std::min(depth, inputs - from);
+          for (int64_t o = 0; o < (along_outputs ? 1 : outs); ++o) {
+            for (int64_t i = 0; i < (along_outputs ? ins : 1); ++i) {
               for (int64_t p = 0; p < pixels; ++p) {
-                for (int64_t i = from; i < to; ++i) visit(o, i, p);
-              }
-            }
-          } else {
-            for (int64_t i = from; i < to; ++i) {
-              for (int64_t p = 0; p < pixels; ++p) {
-                for (int64_t o = first; o < last; ++o) visit(o, i, p);
+                start_line(first + o, from + i, p, along_outputs ? inputs * pixels : pixels,
+                           along_outputs ? outs : ins);
               }
             }
           }
@@ -183,26 +187,50 @@ class PackedWeights {
 
   const ConvShape& shape_;
   const compat::desc& wanted_;
-  bool same_;
-  tern::memory::Scratch scratch_;
+  bool plain_;
 };
 
-/// The gradient of the weights from some images, with all the memory that it takes.
+// Weights as a primitive wants them, for as long as the object lives.
+class PackedWeights {
+ public:
+  PackedWeights(const ConvShape& shape, const compat::desc& wanted, const float* w)
+      : layout_(shape, wanted), memory_(layout_.plain() ? 0 : wanted.get_size()) {
+    if (!layout_.plain()) layout_.pack(w, memory_.as<float>());
+    data_ = layout_.plain() ? w : memory_.as<float>();
+  }
+  const float* data() const { return data_; }
+
+ private:
+  WeightLayout layout_;
+  tern::memory::Scratch memory_;
+  const float* data_;
+};
+
+/// The gradient of the weights (and the bias) from some images, with all the memory that it takes.
 class WeightGradient {
  public:
   WeightGradient(const ConvShape& shape, bool with_bias)
       : shape_(shape),
         primitive_(create(with_bias)),
-        weights_(shape_, primitive_->layout(DNNL_ARG_DIFF_WEIGHTS)),
-        scratchpad_(primitive_->scratchpad_bytes()) {}
+        layout_(shape_, primitive_->layout(DNNL_ARG_DIFF_WEIGHTS)),
+        scratchpad_(primitive_->scratchpad_bytes()),
+        packed_(sizeof(float) * static_cast<size_t>(layout_.size())),
+        bias_(with_bias ? sizeof(float) * static_cast<size_t>(shape.k) : 0) {}
+  WeightGradient(const WeightGradient&) = delete;
 
-  void compute(const float* x, const float* dy, float* dw, float* db) const {
+  void compute(const float* x, const float* dy) const {
     primitive_->execute({{DNNL_ARG_SRC, x},
                          {DNNL_ARG_DIFF_DST, dy},
-                         {DNNL_ARG_DIFF_WEIGHTS, weights_.target(dw)},
-                         {DNNL_ARG_DIFF_BIAS, db}},
+                         {DNNL_ARG_DIFF_WEIGHTS, packed_.as<float>()},
+                         {DNNL_ARG_DIFF_BIAS, bias_.as<float>()}},
                         scratchpad_.as<void>());
-    weights_.unpack(dw);
+  }
+  /// Writes what was computed to dw and db, or adds it.
+  void give(bool add, float* dw, float* db) const {
+    layout_.unpack(packed_.as<float>(), add, dw);
+    for (int64_t i = 0; db && i < shape_.k; ++i) {
+      db[i] = add ? db[i] + bias_.as<float>()[i] : bias_.as<float>()[i];
+    }
   }
 
  private:
@@ -219,19 +247,9 @@ class WeightGradient {
 
   ConvShape shape_;
   std::shared_ptr<const Primitive> primitive_;
-  PackedWeights weights_;
-  tern::memory::Scratch scratchpad_;
+  WeightLayout layout_;
+  tern::memory::Scratch scratchpad_, packed_, bias_;
 };
-
-/// sum = parts[0] + parts[1] + ..., which lie `size` numbers apart
-void add_up(int64_t parts, const float* numbers, int64_t size, int64_t begin, int64_t end,
-            float* sum) {
-  std::copy(numbers + begin, numbers + end, sum);
-  for (int64_t part = 1; part < parts; ++part) {
-    const float* other = numbers + part * size + begin;
-    for (int64_t i = 0; i < end - begin; ++i) sum[i] += other[i];
-  }
-}
 
 }  // namespace
 
@@ -247,9 +265,9 @@ void conv_forward_onednn(const ConvShape& shape, const float* x, const float* w,
                                                              {DNNL_ARG_BIAS, pd.bias_desc()},
                                                              {DNNL_ARG_DST, pd.dst_desc()}});
     });
-    const PackedWeights weights(shape, primitive->layout(DNNL_ARG_WEIGHTS));
+    const PackedWeights weights(shape, primitive->layout(DNNL_ARG_WEIGHTS), w);
     primitive->execute({{DNNL_ARG_SRC, x},
-                        {DNNL_ARG_WEIGHTS, weights.pack(w)},
+                        {DNNL_ARG_WEIGHTS, weights.data()},
                         {DNNL_ARG_BIAS, bias},
                         {DNNL_ARG_DST, y}});
   });
@@ -266,9 +284,9 @@ void conv_backward_data_onednn(const ConvShape& shape, const float* dy, const fl
                {DNNL_ARG_WEIGHTS, pd.weights_desc()},
                {DNNL_ARG_DIFF_SRC, pd.diff_src_desc()}});
     });
-    const PackedWeights weights(shape, primitive->layout(DNNL_ARG_WEIGHTS));
+    const PackedWeights weights(shape, primitive->layout(DNNL_ARG_WEIGHTS), w);
     primitive->execute(
-        {{DNNL_ARG_DIFF_DST, dy}, {DNNL_ARG_WEIGHTS, weights.pack(w)}, {DNNL_ARG_DIFF_SRC, dx}});
+        {{DNNL_ARG_DIFF_DST, dy}, {DNNL_ARG_WEIGHTS, weights.data()}, {DNNL_ARG_DIFF_SRC, dx}});
   });
 }
 
@@ -277,10 +295,6 @@ void conv_backward_weights_onednn(const ConvShape& shape, const float* x, const 
   onednn::guarded("conv2d backward", [&] {
     // oneDNN would add up parts that depend on how many threads it has. These parts are ours.
     const int64_t parts = std::min<int64_t>(deterministic() ? 8 : num_threads(), shape.n);
-    if (parts == 1) {
-      WeightGradient(shape, db != nullptr).compute(x, dy, dw, db);
-      return;
-    }
     const auto first = [&](int64_t part) { return shape.n * part / parts; };
     std::deque<WeightGradient> gradients;
     for (int64_t part = 0; part < parts; ++part) {
@@ -289,24 +303,17 @@ void conv_backward_weights_onednn(const ConvShape& shape, const float* x, const 
       images.n = first(part + 1) - first(part);
       gradients.emplace_back(images, db != nullptr);
     }
-    const int64_t weights = shape.k * shape.c / shape.groups * shape.r * shape.s;
-    const int64_t size = weights + (db ? shape.k : 0);
-    const tern::memory::Scratch scratch(sizeof(float) * static_cast<size_t>(parts * size));
-    float* numbers = scratch.as<float>();
     parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
       const onednn::ThreadLimit one(1);
       for (int64_t part = begin; part < end; ++part) {
-        float* target = numbers + part * size;
         gradients[static_cast<size_t>(part)].compute(
             x + first(part) * shape.c * shape.h * shape.w,
-            dy + first(part) * shape.k * shape.out_h * shape.out_w, target,
-            db ? target + weights : nullptr);
+            dy + first(part) * shape.k * shape.out_h * shape.out_w);
       }
     });
-    parallel_for(weights, 16384, [&](int64_t begin, int64_t end) {
-      add_up(parts, numbers, size, begin, end, dw + begin);
-    });
-    if (db) add_up(parts, numbers, size, weights, size, db);
+    for (size_t part = 0; part < gradients.size(); ++part) {
+      gradients[part].give(part > 0, dw, db);
+    }
   });
 }
 
