@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "../../core/parallel.h"
 #include "../../core/threads.h"
@@ -112,19 +113,30 @@ struct Tiles {
   }
 };
 
-/// Calls body(thread, task) for task = 0..tasks-1; each thread takes the next one that is left.
-/// 0 <= thread < threads, where `threads` is what num_threads() said.
+/// Calls body(thread, task) for task = 0..tasks-1. Each thread begins with a share of its own (Note
+/// [Data stay with their thread]), and helps the others when it is done. 0 <= thread < threads,
+/// where `threads` is what num_threads() said.
 template <class Body>
 void run_tasks(int threads, int64_t tasks, Body body) {
   if (tasks <= 1 || threads <= 1) {
     for (int64_t task = 0; task < tasks; ++task) body(0, task);
     return;
   }
-  std::atomic<int64_t> next{0};
+  struct alignas(64) Share {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
+  const auto shares = std::make_unique<Share[]>(static_cast<size_t>(threads));
+  for (int i = 0; i < threads; ++i) {
+    shares[i].next = tasks * i / threads;
+    shares[i].end = tasks * (i + 1) / threads;
+  }
   parallel_team([&](int thread, int) {
-    if (thread >= threads) return;  // num_threads() has grown since
-    for (int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
-      body(thread, task);
+    for (int i = 0; i < threads && thread < threads; ++i) {  // num_threads() may have grown
+      Share& share = shares[(thread + i) % threads];
+      for (int64_t task; (task = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
+        body(thread, task);
+      }
     }
   });
 }
