@@ -268,27 +268,6 @@ TEST(Random, StateGoesOnWhereItWas) {
   EXPECT_EQ(Generator(state).normal(), next);
 }
 
-TEST(Memory, ASteadyLoopAsksTheSystemForNothing) {
-  for (int i = 0; i < 3; ++i) randn({100, 100});
-  reset_counters();
-  for (int i = 0; i < 50; ++i) randn({100, 100});
-  EXPECT_EQ(counters().system_allocations, 0);
-  EXPECT_GE(counters().allocations, 50);
-}
-
-TEST(Memory, ManySizesShareAFewClasses) {
-  const int64_t before = counters().bytes_in_use + counters().bytes_cached;
-  for (int64_t size = 1000; size < 100000; size += 997) empty({size});
-  // One block per size class between 4 kB and 400 kB: a geometric series.
-  EXPECT_LT(counters().bytes_in_use + counters().bytes_cached - before, 4'000'000);
-}
-
-TEST(Memory, IsAligned) {
-  for (int64_t size : {1, 3, 1000, 100000, 5000000}) {
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(empty({size}).raw_data()) % 64, 0u);
-  }
-}
-
 TEST(Threads, NumberIsTernsOwn) {
   const int before = num_threads();
   EXPECT_GE(before, 1);
