@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "matmul.h"
 
+#include <algorithm>
+#include <span>
 #include <vector>
 
 #include "../core/autograd.h"
@@ -18,11 +20,16 @@ namespace {
 
 using kernels::MatmulShape;
 
-std::vector<int64_t> sizes_of(const Shape& shape) { return {shape.begin(), shape.end()}; }
-
 // The axes before the last two.
-Shape batch_of(const Shape& shape) {
-  return Shape(std::vector<int64_t>(shape.begin(), shape.end() - 2));
+Shape batch_of(const Shape& shape) { return Shape(std::span(shape.begin(), shape.end() - 2)); }
+
+// A batch of matrices.
+Shape matrices(const Shape& batch, int64_t rows, int64_t columns) {
+  int64_t sizes[Shape::kMaxRank];
+  int64_t* end = std::copy(batch.begin(), batch.end(), sizes);
+  *end++ = rows;
+  *end++ = columns;
+  return Shape(std::span(sizes, end));
 }
 
 // The number of vectors along the last axis.
@@ -42,9 +49,7 @@ Tensor multiply(const char* op, const Tensor& left, const Tensor& right, const T
   const int64_t k = a.size(transpose_a ? -2 : -1);
   const int64_t n = b.size(transpose_b ? -2 : -1);
   const Shape batch = broadcast_shapes(op, batch_of(a.shape()), batch_of(b.shape()));
-  std::vector<int64_t> sizes = sizes_of(batch);
-  sizes.insert(sizes.end(), {m, n});
-  const Tensor y = empty(Shape(sizes), a.dtype());
+  const Tensor y = empty(matrices(batch, m, n), a.dtype());
   ProfilerRange::flops(2.0 * static_cast<double>(y.numel()) * static_cast<double>(k));
   if (y.numel() == 0) return y;
   if (k == 0) {
@@ -57,9 +62,7 @@ Tensor multiply(const char* op, const Tensor& left, const Tensor& right, const T
     repeat = x.numel() == x.size(-1) * x.size(-2) && batch.numel() != 1;
     if (repeat || batch_of(x.shape()) == batch) return;
     if (x.numel() == batch.numel() * x.size(-1) * x.size(-2)) return;
-    std::vector<int64_t> full = sizes_of(batch);
-    full.insert(full.end(), {x.size(-2), x.size(-1)});
-    x = contiguous(broadcast_to(x, Shape(full)));
+    x = contiguous(broadcast_to(x, matrices(batch, x.size(-2), x.size(-1))));
   };
   MatmulShape shape{batch.numel(), m, n, k, transpose_a, transpose_b, false, false};
   complete(a, shape.repeat_a);
@@ -203,12 +206,13 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     fail("linear", "bias is ", bias, ", ", x.dtype(), Shape{out}, " expected (weight ", weight,
          ")");
   }
-  std::vector<int64_t> sizes = sizes_of(x.shape());
-  sizes.back() = out;
   const Tensor rows = x.dim() == 2 ? x : reshape(x, {row_count(x.shape()), in});
   const Tensor y = record<Linear>(multiply("linear", rows, weight, bias, false, true),
                                   {rows, weight, bias}, rows, weight);
-  return x.dim() == 2 ? y : reshape(y, sizes);
+  if (x.dim() == 2) return y;
+  std::vector<int64_t> sizes(x.shape().begin(), x.shape().end());
+  sizes.back() = out;
+  return reshape(y, sizes);
 }
 
 }  // namespace tern

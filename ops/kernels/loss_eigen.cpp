@@ -21,29 +21,38 @@ int64_t grain_of_rows(const CrossEntropyShape& shape) {
   return std::max<int64_t>(1, kGrain / 8 / std::max<int64_t>(1, shape.classes));
 }
 
-/// y[i] = exp(x[i] - shift)
-void exponentials(int64_t n, const double* x, double shift, double* y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = std::exp(x[i] - shift);
-}
-void exponentials(int64_t n, const float* x, float shift, float* y) {
-  functions().exp(n, x, shift, y);
-}
-
+using kernels::largest_of;
 double largest_of(int64_t n, const double* x) { return *std::max_element(x, x + n); }
 
-/// The sum of exp(x[i] - shift).
-template <class T>
-T sum_of_exponentials(int64_t n, const T* x, T shift) {
-  constexpr int64_t kPart = 128;
-  T part[kPart];
-  T total = 0;
-  for (int64_t i = 0; i < n; i += kPart) {
-    const int64_t length = std::min(kPart, n - i);
-    exponentials(length, x + i, shift, part);
-    total += ConstArray<T>(part, length).sum();
-  }
-  return total;
+/// y[i] = exp(x[i] - y[i])
+void exponentials(int64_t n, const double* x, double* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = std::exp(x[i] - y[i]);
 }
+void exponentials(int64_t n, const float* x, float* y) { functions().exp_difference(n, x, y, y); }
+
+/// Of each of a few rows: its largest value, and the sum of exp(x - largest). Short rows share a
+/// call of exp.
+template <class T>
+struct Sums {
+  static constexpr int64_t kPart = 256;
+  T largest[kPart], total[kPart];
+
+  static int64_t rows_at_once(int64_t classes) { return std::max<int64_t>(1, kPart / classes); }
+
+  void compute(int64_t rows, int64_t classes, const T* x) {
+    T part[kPart];
+    for (int64_t i = 0; i < rows; ++i) {
+      largest[i] = largest_of(classes, x + i * classes);
+      total[i] = 0;
+    }
+    for (int64_t first = 0; first < classes; first += kPart) {
+      const int64_t length = std::min(kPart, classes - first);
+      for (int64_t i = 0; i < rows; ++i) std::fill_n(part + i * length, length, largest[i]);
+      exponentials(rows * length, x + first, part);
+      for (int64_t i = 0; i < rows; ++i) total[i] += ConstArray<T>(part + i * length, length).sum();
+    }
+  }
+};
 
 }  // namespace
 
@@ -51,22 +60,25 @@ template <class T>
 void cross_entropy(const CrossEntropyShape& shape, const T* x, const int64_t* classes,
                    T* log_sum_exp, double* loss) {
   parallel_for(shape.rows, grain_of_rows(shape), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      if (classes[i] == shape.ignore_index) {
+    Sums<T> sums;
+    const int64_t at_once = sums.rows_at_once(shape.classes);
+    for (int64_t first = begin; first < end; first += at_once) {
+      const int64_t rows = std::min(at_once, end - first);
+      sums.compute(rows, shape.classes, x + first * shape.classes);
+      for (int64_t i = first; i < first + rows; ++i) {
         log_sum_exp[i] = 0;
         loss[i] = 0;
-        continue;
-      }
-      const ConstArray<T> row(x + i * shape.classes, shape.classes);
-      const T largest = largest_of(shape.classes, row.data());
-      const T log_sum = std::log(sum_of_exponentials(shape.classes, row.data(), largest));
-      log_sum_exp[i] = largest + log_sum;
-      // Differences to the largest keep their digits.
-      const T of_class = row[classes[i]] - largest;
-      loss[i] =
-          static_cast<double>(log_sum) - (1 - shape.smoothing) * static_cast<double>(of_class);
-      if (shape.smoothing > 0) {
-        loss[i] -= shape.smoothing * static_cast<double>((row - largest).mean());
+        if (classes[i] == shape.ignore_index) continue;
+        const ConstArray<T> row(x + i * shape.classes, shape.classes);
+        const T largest = sums.largest[i - first], log_sum = std::log(sums.total[i - first]);
+        log_sum_exp[i] = largest + log_sum;
+        // Differences to the largest keep their digits.
+        const T of_class = row[classes[i]] - largest;
+        loss[i] =
+            static_cast<double>(log_sum) - (1 - shape.smoothing) * static_cast<double>(of_class);
+        if (shape.smoothing > 0) {
+          loss[i] -= shape.smoothing * static_cast<double>((row - largest).mean());
+        }
       }
     }
   });
@@ -78,15 +90,19 @@ void cross_entropy_backward(const CrossEntropyShape& shape, const T* x, const in
                             T* dx) {
   const T everywhere = static_cast<T>(shape.smoothing / static_cast<double>(shape.classes));
   parallel_for(shape.rows, grain_of_rows(shape), [&](int64_t begin, int64_t end) {
+    const int64_t width = shape.classes;
     for (int64_t i = begin; i < end; ++i) {
-      T* out = dx + i * shape.classes;
+      std::fill_n(dx + i * width, width, log_sum_exp[i]);
+    }
+    exponentials((end - begin) * width, x + begin * width, dx + begin * width);
+    for (int64_t i = begin; i < end; ++i) {
+      T* out = dx + i * width;
       if (classes[i] == shape.ignore_index) {
-        std::fill(out, out + shape.classes, T{0});
+        std::fill(out, out + width, T{0});
         continue;
       }
       const T factor = static_cast<T>(scale * static_cast<double>(dy[i * dy_step]));
-      exponentials(shape.classes, x + i * shape.classes, log_sum_exp[i], out);
-      for (int64_t k = 0; k < shape.classes; ++k) out[k] = (out[k] - everywhere) * factor;
+      for (int64_t k = 0; k < width; ++k) out[k] = (out[k] - everywhere) * factor;
       out[classes[i]] -= static_cast<T>(1 - shape.smoothing) * factor;
     }
   });

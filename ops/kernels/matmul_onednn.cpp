@@ -18,7 +18,7 @@ namespace {
 // Multiplications that are worth a thread.
 constexpr int64_t kAlone = 1 << 18;
 // Rows or columns of the result: a thread's piece is a multiple of this many...
-constexpr int64_t kBlock = 48;
+constexpr int64_t kBlock = 16;
 // ... and in deterministic mode, where a piece must not depend on the number of threads, exactly
 // this many.
 constexpr int64_t kFixedPiece = 192;
