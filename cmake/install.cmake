@@ -45,17 +45,23 @@ if(NOT PROJECT_IS_TOP_LEVEL)
   return()
 endif()
 
-# `cpack -G DEB` makes a package of the same.
+# `cpack -G DEB` makes a package of the same. Configure with CMAKE_INSTALL_PREFIX=/usr: the library's
+# directory is then Debian's own (lib/x86_64-linux-gnu).
 set(CPACK_PACKAGE_NAME libtern-dev)
 set(CPACK_PACKAGE_CONTACT "The Tern authors <tern@localhost>")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES OFF)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
-# A compiler is the user's choice, as for every -dev package.
+# A compiler is the user's choice, as for every -dev package. oneDNN's major version tells Debian's
+# releases apart: a static library can be linked on the one that it was built on only.
 if(tern_type STREQUAL STATIC_LIBRARY)
-  set(CPACK_DEBIAN_PACKAGE_DEPENDS "libdnnl-dev, libspdlog-dev, zlib1g-dev")
+  string(REGEX MATCH "^[0-9]+" dnnl_major "${DNNL_VERSION}")
+  math(EXPR dnnl_next "${dnnl_major} + 1")
+  set(CPACK_DEBIAN_PACKAGE_DEPENDS
+      "libdnnl-dev (>= ${dnnl_major}), libdnnl-dev (<< ${dnnl_next}~), libspdlog-dev, zlib1g-dev")
 else()
+  # Needs dpkg-dev and file; without dpkg-dev cpack leaves the dependencies out.
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 endif()
 include(CPack)
