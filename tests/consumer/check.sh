@@ -28,55 +28,77 @@ try() {
   fi
 }
 
-configure() {
+# absent MESSAGE GREP_ARGUMENTS...: that grep finds nothing. To have nothing to look at is an error.
+absent() {
+  local message=$1 result=0
+  shift
+  grep "$@" || result=$?
+  ((result == 1)) || { echo "$message" && exit 1; }
+}
+
+# build_consumer DIR [cmake arguments]: configures and builds, and looks at what the consumer is
+# compiled with: its own choices (Release, C++23) and Tern's headers.
+build_consumer() {
   local dir=$1
   shift
   cmake -G Ninja -S "$here" -B "$dir" -DCMAKE_BUILD_TYPE=Release "$@"
+  cmake --build "$dir" --parallel "$jobs"
+  local line
+  line=$(grep '"command".* -c [^ ]*consumer/main\.cpp' "$dir/compile_commands.json")
+  line=${line/ -DNDEBUG/}
+  absent 'Tern changes how the consumer is compiled' -E ' -[DfmW]|-std=gnu\+\+20' <<<"$line"
 }
 
-# 1. The installed static library: by find_package, and by pkg-config and g++ alone.
+flags() { PKG_CONFIG_PATH="$1/$libdir/pkgconfig" pkg-config "${@:2}" tern; }
+
+# by_hand NAME PREFIX: the program by pkg-config and g++ alone, which need no flag but a -I.
+by_hand() {
+  local name=$1 prefix=$2 cflags all
+  read -ra cflags < <(flags "$prefix" --cflags)
+  read -ra all < <(flags "$prefix" --cflags --libs)
+  if [[ ${#cflags[@]} != 1 || ${cflags[0]} != -I* ]]; then
+    echo "pkg-config wants the flags ${cflags[*]}" && exit 1
+  fi
+  g++ -std=c++20 "$here/main.cpp" -o "$work/by_hand_$name" "${all[@]}" "-Wl,-rpath,$prefix/$libdir"
+  try "pkg-config, $name" "$work/by_hand_$name" "$name"
+}
+
+# 1. The installed static library.
 cmake --install "$build" --prefix "$work/static" >/dev/null
-configure "$work/find_static" "-DCMAKE_PREFIX_PATH=$work/static" \
+build_consumer "$work/find_static" "-DCMAKE_PREFIX_PATH=$work/static" \
   "-DTERN_HEADERS=$work/static/include"
-cmake --build "$work/find_static" --parallel "$jobs"
 try 'find_package, static' "$work/find_static/consumer" static
-try 'every promised name' "$work/find_static/names" static
+try 'every promised name, static' "$work/find_static/names" static
+by_hand static "$work/static"
 
-flags() { PKG_CONFIG_PATH="$1/$libdir/pkgconfig" pkg-config --cflags --libs tern; }
-# shellcheck disable=SC2046
-g++ -std=c++20 "$here/main.cpp" -o "$work/plain_static" $(flags "$work/static")
-try 'pkg-config, static' "$work/plain_static" static
+# 2. The sources as a part of the project. The options that are off when Tern is a guest have to be
+# off. The shared library is then linked of the static one's objects: the same paths, the same flags.
+build_consumer "$work/embedded" "-DTERN_SOURCE=$sources" -DTERN_FETCH=ON
+try 'FetchContent, static' "$work/embedded/consumer" static
+absent 'Tern builds more than the library inside another project' \
+  -E '^TERN_(BUILD_[A-Z]*|INSTALL):BOOL=ON' "$work/embedded/CMakeCache.txt"
+build_consumer "$work/embedded" -DTERN_FETCH=OFF -DBUILD_SHARED_LIBS=ON -DTERN_INSTALL=ON
+try 'add_subdirectory, shared' "$work/embedded/consumer" shared
 
-# 2. The sources as a part of the project, as a shared library, which is then installed too. The
-# options that are off when Tern is a guest have to be off.
-# Built in a hurry: this is about linking.
-configure "$work/embedded" "-DTERN_SOURCE=$sources" -DBUILD_SHARED_LIBS=ON -DTERN_INSTALL=ON \
-  -DCMAKE_CXX_FLAGS_RELEASE=-O1
-cmake --build "$work/embedded" --parallel "$jobs"
-try 'FetchContent and add_subdirectory, shared' "$work/embedded/consumer" shared
-if grep -E '^TERN_BUILD_[A-Z]*:BOOL=ON' "$work/embedded/CMakeCache.txt"; then
-  echo 'Tern builds more than the library inside another project' && exit 1
-fi
-
+# 3. The installed shared library.
 cmake --install "$work/embedded" --prefix "$work/shared" >/dev/null
-configure "$work/find_shared" "-DCMAKE_PREFIX_PATH=$work/shared"
-cmake --build "$work/find_shared" --parallel "$jobs"
+build_consumer "$work/find_shared" "-DCMAKE_PREFIX_PATH=$work/shared"
 try 'find_package, shared' "$work/find_shared/consumer" shared
+try 'every promised name, shared' "$work/find_shared/names" shared
+by_hand shared "$work/shared"
+g++ -std=c++20 "$here/main.cpp" -o "$work/plain" "-I$work/shared/include" -ltern \
+  "-L$work/shared/$libdir" "-Wl,-rpath,$work/shared/$libdir"
+try 'g++ and -ltern' "$work/plain" shared
 
-# shellcheck disable=SC2046
-g++ -std=c++20 "$here/main.cpp" -o "$work/plain_shared" $(flags "$work/shared") \
-  "-Wl,-rpath,$work/shared/$libdir"
-try 'pkg-config, shared' "$work/plain_shared" shared
-
-# 3. A plugin of a program that knows nothing of Tern: loaded, run and unloaded, twice.
-# shellcheck disable=SC2046
-g++ -std=c++20 -shared -fPIC "$here/plugin.cpp" -o "$work/plugin.so" $(flags "$work/shared") \
-  "-Wl,-rpath,$work/shared/$libdir"
+# 4. A plugin of a program that knows nothing of Tern: loaded, run and closed, twice.
+g++ -std=c++20 -shared -fPIC "$here/plugin.cpp" -o "$work/plugin.so" "-I$work/shared/include" -ltern \
+  "-L$work/shared/$libdir" "-Wl,-rpath,$work/shared/$libdir"
 g++ -std=c++20 "$here/host.cpp" -o "$work/host" -ldl -pthread
 echo '== dlopen'
 "$work/host" "$work/plugin.so" "$work"
 
-# 4. The shared library shows its own names only, does nothing before main, and is small.
+# 5. The shared library, as it is by default, shows its own names only, does nothing before main (none
+# of its objects has anything to run then), and is small.
 library=$work/shared/$libdir/libtern.so
 foreign=$(nm -D --defined-only "$library" |
   awk '$3 !~ /^_Z(N[KRO]*|TI?N?|T[SVTHWhvc].*N|GVZ?N|ZN)K?4tern/ && $2 != "A" { print $3 }')
@@ -85,30 +107,24 @@ if [[ -n $foreign ]]; then
   exit 1
 fi
 
-before_main=$(nm -C "$library" | grep -E '_GLOBAL__sub_I|__static_init' || true)
-if [[ -n $before_main ]]; then
-  printf 'libtern.so runs code when it is loaded:\n%s\n' "$before_main"
-  exit 1
-fi
+sections=$(readelf -SW "$build/libtern.a")
+grep -q '\.text' <<<"$sections"
+absent 'libtern.so runs code when it is loaded' -E '\.(preinit_array|init_array|ctors)' \
+  <<<"$sections"
 strip -o "$work/stripped.so" "$library"
 if (($(stat -c %s "$work/stripped.so") > 3000000)); then
   echo "libtern.so is $(stat -c %s "$work/stripped.so") bytes, at most 3000000 wanted" && exit 1
 fi
 
-# 5. The Debian package: what it needs, and that what it holds can be used.
+# 6. The Debian package can be made, and wants the oneDNN that it was built with. (.ci/newcomer
+# installs and uses it.)
 if command -v dpkg-deb >/dev/null; then
   (cd "$work" && cpack -G DEB --config "$build/CPackConfig.cmake" -B "$work/packages" >/dev/null)
-  package=$(echo "$work"/packages/*.deb)
-  dpkg-deb -f "$package" Package Depends
-  dpkg-deb -f "$package" Depends | grep -q libdnnl-dev
-  dpkg-deb -x "$package" "$work/package"
-  configure "$work/find_package" "-DCMAKE_PREFIX_PATH=$work/package/usr"
-  cmake --build "$work/find_package" --parallel "$jobs" --target consumer
-  try 'the Debian package' "$work/find_package/consumer" static
+  dpkg-deb -f "$work"/packages/*.deb Package Depends | tee "$work/depends"
+  grep -Eq 'libdnnl-dev \(>= [0-9]+\), libdnnl-dev \(<< [0-9]+~\)' "$work/depends"
 fi
 
-# 6. A package that another place can be given: nothing installed names where it was built.
-if grep -rlF -e "$sources" -e "$work" "$work"/{static,shared}/{include,"$libdir"/cmake,"$libdir"/pkgconfig}; then
-  echo 'installed files name the machine that they were built on' && exit 1
-fi
-echo 'checked: find_package, FetchContent, pkg-config, dlopen, .deb, static and shared, every header by itself'
+# 7. A package that another place can be given: nothing installed names where it was built.
+absent 'installed files name the machine that they were built on' -rlF -e "$sources" -e "$work" \
+  "$work"/{static,shared}/{include,"$libdir"/cmake,"$libdir"/pkgconfig}
+echo 'checked: find_package, FetchContent, add_subdirectory, pkg-config, -ltern, dlopen, .deb, headers'

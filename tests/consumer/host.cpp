@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // host PLUGIN DIRECTORY: a program that knows nothing of Tern loads a plugin that uses it, runs it
-// on a thread, and unloads it; twice. Returns 0 if all of it went as it should.
+// on a thread, and closes it; twice. Returns 0 if all of it went as it should. (Neither is unloaded
+// then: docs/design.md, "Threads".)
 #include <dlfcn.h>
 
 #include <cstdio>
