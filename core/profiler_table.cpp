@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Profiler::table.
 #include <algorithm>
-#include <cstdio>
+#include <charconv>
 #include <map>
 #include <set>
 #include <tuple>
@@ -25,8 +25,8 @@ struct Row {
 
 std::string fixed(double value, int digits) {
   char text[400];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
+  const auto format = std::chars_format::fixed;
+  return {text, std::to_chars(text, text + sizeof text, value, format, digits).ptr};
 }
 
 std::string inputs_of(const ProfilerEvent& event) {

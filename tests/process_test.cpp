@@ -16,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "support.h"
@@ -112,7 +113,7 @@ const std::map<std::string, std::function<void()>>& calls() {
   return all;
 }
 
-TEST(Process, IsTheSameAfterEveryCall) {
+void expect_that_calls_change_nothing() {
   for (const auto& [name, call] : calls()) {
     const Process before;
     call();
@@ -120,20 +121,59 @@ TEST(Process, IsTheSameAfterEveryCall) {
   }
 }
 
+// The first test, so that Tern looks for the first time how many processors there are.
+TEST(Process, OpenMPsNumberOfThreadsIsNotTerns) {
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(5);
+  EXPECT_EQ(num_threads(), omp_get_num_procs());
+  omp_set_num_threads(threads);
+}
+
+TEST(Process, IsTheSameAfterEveryCall) { expect_that_calls_change_nothing(); }
+
+TEST(Process, IsTheSameAfterCallsFromAnotherThread) {
+  const Process before;
+  std::thread(expect_that_calls_change_nothing).join();
+  EXPECT_TRUE(before == Process());
+}
+
 TEST(Process, SettingsOfItsOwnAreKeptToo) {
   const int threads = omp_get_max_threads();
-  const int rounding = fegetround();
   omp_set_num_threads(5);
   spdlog::set_level(spdlog::level::err);
-  for (const auto& [name, call] : calls()) {
-    const Process before;
-    call();
-    EXPECT_TRUE(before == Process()) << name;
-    EXPECT_EQ(omp_get_max_threads(), 5) << name;
-  }
+  expect_that_calls_change_nothing();
+  EXPECT_EQ(omp_get_max_threads(), 5);
   spdlog::set_level(spdlog::level::info);
   omp_set_num_threads(threads);
-  EXPECT_EQ(fegetround(), rounding);
+}
+
+TEST(Process, ArithmeticOfItsOwnIsKept) {
+  fenv_t before;
+  ASSERT_EQ(fegetenv(&before), 0);
+  ASSERT_EQ(fesetround(FE_UPWARD), 0);
+#ifdef __SSE__
+  _mm_setcsr(_mm_getcsr() | 0x8040u);  // subnormal numbers are zeros, as results and as operands
+#endif
+  expect_that_calls_change_nothing();
+  EXPECT_EQ(fegetround(), FE_UPWARD);
+  ASSERT_EQ(fesetenv(&before), 0);
+}
+
+TEST(Process, NumbersAreWrittenTheSameInALocaleWithCommas) {
+  struct Commas : std::numpunct<char> {
+    char do_decimal_point() const override { return ','; }
+    char do_thousands_sep() const override { return '.'; }
+    std::string do_grouping() const override { return "\3"; }
+  };
+  const auto written = [] {
+    std::string text = to_string(full({2}, 1234.5)) + nn::to_string(nn::Dropout(0.25));
+    return text + support::message_of([] { dropout(ones({2}), 1234.5); });
+  };
+  const std::string expected = written();
+  const std::locale before = std::locale::global(std::locale(std::locale(), new Commas));
+  EXPECT_EQ(written(), expected);
+  expect_that_calls_change_nothing();
+  std::locale::global(before);
 }
 
 TEST(Process, NothingIsPrintedUnlessAskedFor) {
