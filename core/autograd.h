@@ -137,6 +137,7 @@ class GradMode {
 
 /// Whether an operation on these inputs has to be recorded.
 bool recording(std::initializer_list<Tensor> inputs);
+/// As above.
 bool recording(const std::vector<Tensor>& inputs);
 
 /// Makes `node` the origin of `y`, with edges to the inputs. Use record.
@@ -149,6 +150,7 @@ Tensor record(const Tensor& y, std::initializer_list<Tensor> inputs, Args&&... a
   if (!recording(inputs)) return y;
   return attach(std::make_shared<N>(std::forward<Args>(args)...), y, inputs.begin(), inputs.size());
 }
+/// As above.
 template <class N, class... Args>
 Tensor record(const Tensor& y, const std::vector<Tensor>& inputs, Args&&... args) {
   if (!recording(inputs)) return y;

@@ -20,6 +20,7 @@ struct Counters {
   int64_t primitive_misses = 0;  ///< oneDNN primitives created
 };
 
+/// The counts as they are now.
 Counters counters();
 /// Sets the running counts to zero (bytes_in_use and bytes_cached keep telling the present state).
 void reset_counters();

@@ -12,7 +12,9 @@ enum class DType : uint8_t { f32, f64, bf16, i64, u8 };
 
 /// "f32", "f64", "bf16", "i64", "u8"
 const char* to_string(DType dtype);
+/// Bytes of an element.
 size_t size_of(DType dtype);
+/// Whether it is f32 or f64.
 inline bool is_floating(DType dtype) { return dtype == DType::f32 || dtype == DType::f64; }
 
 /// How the elements of a tensor lie in memory: row-major, or (rank 4 only) channels-last: shape
@@ -22,7 +24,9 @@ enum class Order : uint8_t { row_major, channels_last };
 /// What the axes of an image batch mean. The memory order is a separate matter (see Order).
 enum class DataFormat : uint8_t { NCHW, NHWC };
 
+/// "row-major", "channels-last"
 const char* to_string(Order order);
+/// "NCHW", "NHWC"
 const char* to_string(DataFormat format);
 
 template <class T>
@@ -46,13 +50,14 @@ struct DTypeOf<uint8_t> {
 };
 /// @endcond
 
-/// Calls f with a value of the element type of `dtype`: `visit(x.dtype(), [&](auto t) { using T =
-/// decltype(t); ... })`. `visit_floating` instantiates f for float and double only, and expects
-/// that the caller has checked the dtype.
+/// As visit, but instantiates f for float and double only, and expects that the caller has checked
+/// the dtype.
 template <class F>
 decltype(auto) visit_floating(DType dtype, F&& f) {
   return dtype == DType::f64 ? f(double{}) : f(float{});
 }
+/// Calls f with a value of the element type of `dtype`: `visit(x.dtype(), [&](auto t) { using T =
+/// decltype(t); ... })`.
 template <class F>
 decltype(auto) visit(DType dtype, F&& f) {
   switch (dtype) {

@@ -6,7 +6,6 @@
 
 #include "tensor.h"
 
-/// How users test their own layers and functions against numerical derivatives.
 namespace tern::testing {
 
 /// How exactly gradcheck looks.

@@ -54,6 +54,7 @@ class Generator {
 /// own (randn, dropout, initializers, shuffles) draws from it. One generator per thread; a thread
 /// that never called manual_seed starts from seed 0.
 void manual_seed(uint64_t seed);
+/// The default generator of this thread.
 Generator& default_generator();
 
 }  // namespace tern

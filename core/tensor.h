@@ -90,12 +90,14 @@ class Tensor {
   /// value, to zero. Throws Error where autograd would lose track: on a tensor that requires a
   /// gradient while recording (use NoGrad).
   void copy_(const Tensor& source) const;
-  void fill_(double value) const;
-  void zero_() const { fill_(0.0); }
+  void fill_(double value) const;     ///< as copy_
+  void zero_() const { fill_(0.0); }  ///< as copy_
   /// @}
 
   /// @name Gradients
   /// @{
+
+  /// Whether backward passes compute a gradient for it.
   bool requires_grad() const;
   /// Makes this tensor a leaf whose gradient `backward` leaves in grad(). Floating dtypes only.
   const Tensor& set_requires_grad(bool requires_grad = true) const;
@@ -104,7 +106,7 @@ class Tensor {
   /// The gradient that backward passes have accumulated, or an undefined tensor. It has the
   /// tensor's own shape, dtype and memory order.
   Tensor grad() const;
-  void set_grad(const Tensor& grad) const;
+  void set_grad(const Tensor& grad) const;  ///< replaces it
   /// Keep the gradient of this non-leaf in grad() as well.
   void retain_grad() const;
   /// Reverse-mode differentiation: adds d(this)/d(leaf), contracted with `dy`, to grad() of every
@@ -161,25 +163,27 @@ class Tensor {
 
 /// Memory that holds whatever was there.
 Tensor empty(const Shape& shape, DType dtype = DType::f32, Order order = Order::row_major);
-Tensor zeros(const Shape& shape, DType dtype = DType::f32);
-Tensor ones(const Shape& shape, DType dtype = DType::f32);
+Tensor zeros(const Shape& shape, DType dtype = DType::f32);  ///< 0 everywhere
+Tensor ones(const Shape& shape, DType dtype = DType::f32);   ///< 1 everywhere
+/// `value` everywhere.
 Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
 /// Uniform in [0, 1).
 Tensor rand(const Shape& shape, DType dtype = DType::f32);
 /// Normal with mean 0 and variance 1.
 Tensor randn(const Shape& shape, DType dtype = DType::f32);
-/// start, start + step, ... below `end` (0 to end for one argument), i64 unless told otherwise.
+/// 0, 1, ... below `end`, i64 unless told otherwise.
 Tensor arange(double end, DType dtype = DType::i64);
+/// start, start + step, ... below `end`, i64 unless told otherwise.
 Tensor arange(double start, double end, double step = 1.0, DType dtype = DType::i64);
 /// A copy of `values`, which must have shape.numel() elements.
 Tensor tensor(const std::vector<float>& values, const Shape& shape);
-Tensor tensor(const std::vector<double>& values, const Shape& shape);
-Tensor tensor(const std::vector<int64_t>& values, const Shape& shape);
-Tensor tensor(const std::vector<uint8_t>& values, const Shape& shape);
+Tensor tensor(const std::vector<double>& values, const Shape& shape);   ///< f64
+Tensor tensor(const std::vector<int64_t>& values, const Shape& shape);  ///< i64
+Tensor tensor(const std::vector<uint8_t>& values, const Shape& shape);  ///< u8
 /// Tensors like another one: its shape, dtype and memory order.
 Tensor empty_like(const Tensor& x);
-Tensor zeros_like(const Tensor& x);
-Tensor ones_like(const Tensor& x);
+Tensor zeros_like(const Tensor& x);  ///< 0 everywhere
+Tensor ones_like(const Tensor& x);   ///< 1 everywhere
 /// @}
 
 /// @name Memory order
@@ -196,6 +200,7 @@ Tensor contiguous(const Tensor& x);
 /// Values as PyTorch prints them, large tensors abbreviated, and what else is known:
 /// "tensor([[1., 2.], [3., 4.]], f32[2,2])".
 std::string to_string(const Tensor& x);
+/// Writes to_string(x).
 std::ostream& operator<<(std::ostream& out, const Tensor& x);
 
 }  // namespace tern

@@ -7,6 +7,7 @@ namespace tern {
 /// that this process may run on. Only Tern is affected: the program's own OpenMP settings are the
 /// same before and after every call. Throws Error if n < 1.
 void set_num_threads(int n);
+/// What is set, or the number of processors.
 int num_threads();
 
 }  // namespace tern

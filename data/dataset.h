@@ -7,7 +7,6 @@
 #include "../core/random.h"
 #include "../core/tensor.h"
 
-/// Data sets, the loader, and transforms of images.
 namespace tern::data {
 
 /// An input and what a model should say to it (y may be undefined).

@@ -17,6 +17,7 @@ namespace tern::nn {
 /// batch's statistics in evaluation too; and for layers that do not fit each other. A Linear's
 /// output is taken to have the shape [N,C].
 Conv2d fold_batch_norm(const Conv2d& conv, const BatchNorm2d& batch_norm);
+/// As above.
 Linear fold_batch_norm(const Linear& linear, const BatchNorm1d& batch_norm);
 
 /// Replaces, in every Sequential in `model`, each Conv2d + BatchNorm2d and Linear + BatchNorm1d by

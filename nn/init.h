@@ -17,6 +17,7 @@ namespace tern::nn {
 enum class FanMode : uint8_t { fan_in, fan_out, fan_avg };
 /// What follows the layer, for the gain.
 enum class Nonlinearity : uint8_t { linear, conv2d, sigmoid, tanh, relu, leaky_relu, selu };
+/// What VarianceScaling draws.
 enum class Distribution : uint8_t { uniform, normal, truncated_normal };
 
 /// Ways to fill a tensor: PyTorch's functions (torch.nn.init), which change their argument in place
@@ -28,14 +29,17 @@ namespace init {
 
 /// @name PyTorch's functions
 /// @{
-Tensor constant_(const Tensor& t, double value);
-Tensor zeros_(const Tensor& t);
-Tensor ones_(const Tensor& t);
+
+Tensor constant_(const Tensor& t, double value);  ///< `value` everywhere
+Tensor zeros_(const Tensor& t);                   ///< 0 everywhere
+Tensor ones_(const Tensor& t);                    ///< 1 everywhere
 /// Ones on the diagonal of a matrix.
 Tensor eye_(const Tensor& t);
 /// A convolution kernel (3 to 5 axes) that passes its input through, in each of `groups` groups.
 Tensor dirac_(const Tensor& t, int64_t groups = 1);
+/// Normal.
 Tensor normal_(const Tensor& t, double mean = 0.0, double std = 1.0);
+/// Uniform in [low, high).
 Tensor uniform_(const Tensor& t, double low = 0.0, double high = 1.0);
 /// Normal restricted to [low, high], which are absolute values.
 Tensor trunc_normal_(const Tensor& t, double mean = 0.0, double std = 1.0, double low = -2.0,

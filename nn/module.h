@@ -63,9 +63,12 @@ class Module {
   /// Each tensor once, own ones before those of children, in the order of registration. Names are
   /// paths: "layer1.0.conv.weight".
   /// @{
-  std::vector<Tensor> parameters() const;
+
+  std::vector<Tensor> parameters() const;  ///< what is trained
+  /// What is trained, by name.
   std::vector<std::pair<std::string, Tensor>> named_parameters() const;
-  std::vector<Tensor> buffers() const;
+  std::vector<Tensor> buffers() const;  ///< what is saved but not trained
+  /// What is saved but not trained, by name.
   std::vector<std::pair<std::string, Tensor>> named_buffers() const;
   /// The module's own parameter (or buffer) of that name; undefined if registered as absent.
   /// Throws Error if there is none.
@@ -109,8 +112,8 @@ class Module {
 
   /// Training or evaluation mode, for the module and everything below it.
   void train(bool training = true);
-  void eval() { train(false); }
-  bool is_training() const;
+  void eval() { train(false); }  ///< evaluation mode
+  bool is_training() const;      ///< whether it is in training mode
   /// A frozen module is in evaluation mode whatever train() says.
   virtual bool is_frozen() const { return false; }
   /// @}
@@ -258,6 +261,7 @@ class EvalMode {
 ///       (bn): BatchNorm2d(32, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
 ///     )
 std::string to_string(const Module& module);
+/// Writes to_string(module).
 std::ostream& operator<<(std::ostream& out, const Module& module);
 
 }  // namespace tern::nn

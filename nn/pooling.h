@@ -6,8 +6,8 @@
 
 namespace tern::nn {
 
-using MaxPool2dOptions = MaxPool2dParams;
-using AvgPool2dOptions = AvgPool2dParams;
+using MaxPool2dOptions = MaxPool2dParams;  ///< options of MaxPool2d
+using AvgPool2dOptions = AvgPool2dParams;  ///< options of AvgPool2d
 
 /// The maximum of each window, see tern::max_pool2d.
 class MaxPool2d : public Module {

@@ -11,6 +11,7 @@ Tensor relu(const Tensor& x);
 Tensor leaky_relu(const Tensor& x, double negative_slope = 0.01);
 /// 1 / (1 + exp(-x))
 Tensor sigmoid(const Tensor& x);
+/// The hyperbolic tangent.
 Tensor tanh(const Tensor& x);
 /// x * Phi(x) with the normal distribution function Phi (the exact form, with erf).
 Tensor gelu(const Tensor& x);

@@ -10,14 +10,20 @@ namespace tern {
 /// with x.to(dtype)). Differentiable for floating dtypes. The result lies in the memory order of
 /// the operand that has the result's shape.
 /// @{
-Tensor add(const Tensor& a, const Tensor& b);
-Tensor sub(const Tensor& a, const Tensor& b);
-Tensor mul(const Tensor& a, const Tensor& b);
-Tensor div(const Tensor& a, const Tensor& b);
-Tensor add(const Tensor& a, double b);
-Tensor mul(const Tensor& a, double b);
-Tensor neg(const Tensor& a);
 
+Tensor add(const Tensor& a, const Tensor& b);  ///< a + b
+Tensor sub(const Tensor& a, const Tensor& b);  ///< a - b
+Tensor mul(const Tensor& a, const Tensor& b);  ///< a * b
+Tensor div(const Tensor& a, const Tensor& b);  ///< a / b
+Tensor add(const Tensor& a, double b);         ///< a + b
+Tensor mul(const Tensor& a, double b);         ///< a * b
+Tensor neg(const Tensor& a);                   ///< -a
+/// @}
+
+/// @name Operators
+/// @{
+
+/// The function of the operation: add, sub, mul, div or neg.
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
 inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
@@ -44,6 +50,8 @@ Tensor add_relu(const Tensor& a, const Tensor& b);
 /// @name Comparisons
 /// u8 tensors of 0 and 1, broadcasting. Not differentiable.
 /// @{
+
+/// 1 where the comparison holds, 0 elsewhere.
 Tensor eq(const Tensor& a, const Tensor& b);
 Tensor ne(const Tensor& a, const Tensor& b);
 Tensor lt(const Tensor& a, const Tensor& b);

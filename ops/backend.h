@@ -24,6 +24,7 @@ class ReferenceKernels {
 /// it they are so for the same number of threads only, as matrix products and the gradients of
 /// convolution weights are computed in a part for each thread. Holds for the whole process.
 void set_deterministic(bool deterministic);
+/// What is set.
 bool deterministic();
 
 /// Whether an operation on x takes the fast kernels.

@@ -22,8 +22,9 @@ Tensor permute(const Tensor& x, const std::vector<int64_t>& axes);
 Tensor slice(const Tensor& x, int64_t axis, int64_t start, int64_t end, int64_t step = 1);
 /// The tensors one after the other along `axis`; all other sizes are equal.
 Tensor cat(const std::vector<Tensor>& tensors, int64_t axis = 0);
-/// x with an axis of length 1 inserted before `axis`; without its axes of length 1 at `axis`.
+/// x with an axis of length 1 inserted before `axis`.
 Tensor unsqueeze(const Tensor& x, int64_t axis);
+/// x without its axis `axis` if that has length 1.
 Tensor squeeze(const Tensor& x, int64_t axis);
 
 }  // namespace tern

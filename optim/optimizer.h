@@ -11,7 +11,6 @@
 #include "../core/state_dict.h"
 #include "../core/tensor.h"
 
-/// Optimizers, learning-rate schedules and gradient clipping, with PyTorch's names and formulas.
 namespace tern::optim {
 
 /// Parameters that share options.
