@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What it costs to use Tern in a program, beside PyTorch's C++ side: time to compile a file, time to
-# start, size of the library, and what has to be installed. Prints the table of the README.
+# start, size of the library, and what has to be installed. Prints what the README says about it, to be
+# put there as it is. The limit of the library's size is also a test's (tests/consumer).
 #
 #     bench/embedding.sh [directory to build in]
 #
 # Needs a Debian with Tern's build packages, libtorch-dev and GNU time. Sizes of packages are those
-# that apt would install on a Debian that has nothing but its essential packages.
+# that apt would install on a Debian that has nothing but its essential packages; MB are 10^6 bytes.
 set -euo pipefail
 
 sources=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -73,8 +74,10 @@ installs() {
 mapfile -t essential < <(apt-cache dumpavail |
   awk '/^Package:/ { name = $2 } /^Essential: yes/ { print name }' | sort -u)
 added() { comm -13 <(installs "${essential[@]}" apt) <(installs "${essential[@]}" apt "$@"); }
+# In MB; apt counts in units of 1024 bytes.
 installed_size() {
-  xargs apt-cache show --no-all-versions | awk '/^Installed-Size:/ { kb += $2 } END { printf "%.0f", kb / 1024 }'
+  xargs apt-cache show --no-all-versions |
+    awk '/^Installed-Size:/ { kib += $2 } END { printf "%.0f", kib * 1024 / 1e6 }'
 }
 # The packages of the libraries that libtern.so loads.
 mapfile -t needs < <(ldd "$work/libtern.so" | awk '$3 ~ /^\// { print $3 }' | xargs -n 1 realpath |
@@ -86,15 +89,33 @@ added libdnnl-dev libeigen3-dev libspdlog-dev zlib1g-dev nlohmann-json3-dev >"$w
 added libtorch-dev >"$work/torch.build"
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.0f", b / a }'; }
-row() { echo "| $1 | $2${4:+ $4} | $3${4:+ $4} | $(ratio "$2" "$3") |"; }
-echo '| | Tern | PyTorch, C++ | times less |'
-echo '|---|---|---|---|'
-row 'compile a file with the umbrella header' "$tern_seconds" "$torch_seconds" s
-row 'start, add two tensors, end' "$tern_start" "$torch_start" ms
-row 'the library, stripped (libtern.so, libtorch_cpu.so)' "$tern_size" "$torch_size" MB
-for purpose in run build; do
-  row "Debian packages to $purpose a program" "$(wc -l <"$work/tern.$purpose")" \
-    "$(wc -l <"$work/torch.$purpose")" ''
-  row 'their size, installed' "$(installed_size <"$work/tern.$purpose")" \
-    "$(installed_size <"$work/torch.$purpose")" MB
-done
+held() { awk "BEGIN { exit !($1) }" && echo held || echo '**missed**'; }
+# row WHAT TERN TORCH UNIT TIMES: TIMES is how many times less Tern is to cost.
+row() {
+  echo "| $1 | $2 $4 | $3 $4 | $(ratio "$2" "$3") | $5 times: $(held "$2 * $5 <= $3") |"
+}
+# packages PURPOSE TIMES: their number and size.
+packages() {
+  local tern torch tern_mb torch_mb
+  tern=$(wc -l <"$work/tern.$1")
+  torch=$(wc -l <"$work/torch.$1")
+  tern_mb=$(installed_size <"$work/tern.$1")
+  torch_mb=$(installed_size <"$work/torch.$1")
+  echo "| Debian packages to $1 a program (their size) | $tern ($tern_mb MB) | $torch ($torch_mb MB)" \
+    "| $(ratio "$tern" "$torch") ($(ratio "$tern_mb" "$torch_mb"))" \
+    "| $2 times: $(held "$tern * $2 <= $torch && $tern_mb * $2 <= $torch_mb") |"
+}
+# shellcheck disable=SC1091
+debian=$(. /etc/os-release && echo "$VERSION_ID")
+torch_version=$(dpkg-query -W -f '${Version}' libtorch-dev | cut -d. -f1,2)
+echo "What it costs to use it, beside PyTorch's C++ side (\`bench/embedding.sh\`; Debian $debian," \
+  "g++ $(g++ -dumpversion), $(nproc) processors):"
+echo
+echo "| | Tern | PyTorch $torch_version, C++ | times less | wanted |"
+echo '|---|---|---|---|---|'
+row 'compile a file with the umbrella header' "$tern_seconds" "$torch_seconds" s 10
+row 'start, add two tensors, end' "$tern_start" "$torch_start" ms 20
+echo "| the library, stripped (libtern.so, libtorch_cpu.so) | $tern_size MB | $torch_size MB" \
+  "| $(ratio "$tern_size" "$torch_size") | at most 3 MB: $(held "$tern_size <= 3") |"
+packages run 10
+packages build 10
