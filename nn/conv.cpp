@@ -40,14 +40,20 @@ void Conv2d::reset_parameters() {
   if (bias_.defined()) init::uniform_(bias_, -bound, bound);
 }
 
-Tensor Conv2d::forward(const Tensor& x) {
-  return conv2d(x, weight_, bias_,
-                {.stride = options_.stride,
-                 .padding = options_.padding,
-                 .dilation = options_.dilation,
-                 .groups = options_.groups,
-                 .data_format = options_.data_format,
-                 .algorithm = options_.algorithm});
+Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight_, bias_, params()); }
+
+Tensor Conv2d::forward_relu(const Tensor& x) {
+  const Running running(*this);
+  return conv2d_relu(x, weight_, bias_, params());
+}
+
+Conv2dParams Conv2d::params() const {
+  return {.stride = options_.stride,
+          .padding = options_.padding,
+          .dilation = options_.dilation,
+          .groups = options_.groups,
+          .data_format = options_.data_format,
+          .algorithm = options_.algorithm};
 }
 
 std::string Conv2d::extra_repr() const {

@@ -25,6 +25,7 @@ class Conv2d : public Module {
   Conv2d(int64_t in_channels, int64_t out_channels, Size2d kernel_size, Conv2dOptions options = {});
 
   Tensor forward(const Tensor& x) override;
+  Tensor forward_relu(const Tensor& x) override;
   /// Draws new initial values.
   void reset_parameters();
   Conv2d clone() const { return nn::clone(*this); }  ///< a deep copy
@@ -39,6 +40,8 @@ class Conv2d : public Module {
   std::string extra_repr() const override;
 
  private:
+  Conv2dParams params() const;
+
   int64_t in_channels_;
   int64_t out_channels_;
   Size2d kernel_size_;

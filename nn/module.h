@@ -55,7 +55,7 @@ class Module {
   /// throws Error if gradients are being recorded and a module that runs inside another has
   /// trainable parameters that the outer one does not know, and so would never train.
   Tensor operator()(const Tensor& x);
-  /// relu((*this)(x)), fused where the module knows a way (BatchNorm2d).
+  /// relu((*this)(x)), fused where the module knows a way (BatchNorm2d, Conv2d).
   virtual Tensor forward_relu(const Tensor& x);
   /// @}
 

@@ -11,6 +11,7 @@
 #include "kernels/winograd.h"
 #include "movement.h"
 #include "reduce.h"
+#include "unary.h"
 
 namespace tern {
 
@@ -22,6 +23,7 @@ namespace winograd = kernels::winograd;
 // A convolution of given sizes, as its nodes know it.
 struct Conv : ConvShape {
   ConvAlgorithm algorithm;
+  bool relu = false;  // of the result of the forward pass
 
   Shape x_shape() const { return {n, c, h, w}; }
   Shape weight_shape() const { return {k, c / groups, r, s}; }
@@ -110,6 +112,7 @@ Order kernel_order(const Tensor& x) {
 }
 
 Tensor forward(const Conv& conv, const Tensor& input, const Tensor& weight, const Tensor& bias) {
+  using kernels::Unary;
   ProfilerRange::flops(conv.flops());
   const Order order = kernel_order(input);
   const Tensor x = to_order(input, order);
@@ -118,17 +121,22 @@ Tensor forward(const Conv& conv, const Tensor& input, const Tensor& weight, cons
   if (conv.n == 0) return y;
   if (!use_onednn(x)) {
     visit_floating(x.dtype(), [&]<class T>(T) {
+      T* values = y.raw<T>();
       kernels::conv_forward_eigen(conv, x.raw<T>(), w.raw<T>(),
-                                  bias.defined() ? bias.raw<T>() : nullptr, y.raw<T>());
+                                  bias.defined() ? bias.raw<T>() : nullptr, values);
+      if (conv.relu) kernels::unary_eigen(Unary::relu, 0, y.numel(), values, values);
     });
     return y;
   }
   const float* b = bias.defined() ? bias.raw<float>() : nullptr;
+  float* values = y.raw<float>();
   if (use_winograd(conv)) {
-    winograd::forward(winograd_shape(conv), x.raw<float>(), w.raw<float>(), b, y.raw<float>());
-  } else {
-    kernels::conv_forward_onednn(conv, x.raw<float>(), w.raw<float>(), b, y.raw<float>());
+    winograd::forward(winograd_shape(conv), x.raw<float>(), w.raw<float>(), b, conv.relu, values);
+    return y;
   }
+  kernels::conv_forward_onednn(conv, x.raw<float>(), w.raw<float>(), b, values);
+  // Not by the primitive, whose relu turns NaN into 0.
+  if (conv.relu) kernels::unary_f32(Unary::relu, 0, y.numel(), values, values);
   return y;
 }
 
@@ -203,12 +211,20 @@ Tensor if_needed_by(const Tensor& other, const Tensor& x) {
 
 class Conv2d final : public Node {
  public:
-  Conv2d(const Conv& conv, const Tensor& x, const Tensor& weight)
-      : conv_(conv), x_(this, if_needed_by(weight, x)), weight_(this, if_needed_by(x, weight)) {}
+  Conv2d(const Conv& conv, const Tensor& x, const Tensor& weight, const Tensor& y)
+      : conv_(conv),
+        x_(this, if_needed_by(weight, x)),
+        weight_(this, if_needed_by(x, weight)),
+        y_(this, conv.relu ? y : Tensor(), Saved::Role::output) {
+    conv_.relu = false;
+  }
   const char* name() const override { return "conv2d"; }
 
   Gradients backward(const Tensor& gradient) override {
-    const Tensor dy = to_order(gradient, kernel_order(gradient));
+    const Tensor y = y_.get();
+    const Tensor dy =
+        to_order(y.defined() ? unary_backward(kernels::Unary::relu, 0, gradient, y) : gradient,
+                 kernel_order(gradient));
     Gradients result(3);
     if (needs(0)) result[0] = backward_data(conv_, dy, weight_.get());
     if (needs(1) && !grad_enabled()) {
@@ -224,7 +240,7 @@ class Conv2d final : public Node {
 
  private:
   Conv conv_;
-  Saved x_, weight_;
+  Saved x_, weight_, y_;
 };
 
 class Conv2dBackwardData final : public Node {
@@ -264,7 +280,8 @@ class Conv2dBackwardWeights final : public Node {
 };
 
 Tensor convolve(const Conv& conv, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  return record<Conv2d>(forward(conv, x, weight, bias), {x, weight, bias}, conv, x, weight);
+  const Tensor y = forward(conv, x, weight, bias);
+  return record<Conv2d>(y, {x, weight, bias}, conv, x, weight, y);
 }
 
 Tensor backward_data(const Conv& conv, const Tensor& dy, const Tensor& weight) {
@@ -277,18 +294,29 @@ Tensor backward_weights(const Conv& conv, const Tensor& x, const Tensor& dy) {
                                        x, dy);
 }
 
-}  // namespace
-
-Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
-              const Conv2dParams& params) {
-  const ProfilerRange range("conv2d", x, weight, bias);
-  const Conv conv = checked(x, weight, bias, params);
+Tensor run(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+           const Conv2dParams& params, bool relu) {
+  const ProfilerRange range(op, x, weight, bias);
+  Conv conv = checked(x, weight, bias, params);
+  conv.relu = relu;
   // Converted once, so that the backward pass finds it in the right order.
   if (params.data_format == DataFormat::NCHW) {
     return convolve(conv, to_order(x, kernel_order(x)), weight, bias);
   }
   const Tensor nchw = permute(x, {0, 3, 1, 2});
   return permute(convolve(conv, to_order(nchw, kernel_order(x)), weight, bias), {0, 2, 3, 1});
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+              const Conv2dParams& params) {
+  return run("conv2d", x, weight, bias, params, false);
+}
+
+Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                   const Conv2dParams& params) {
+  return run("conv2d_relu", x, weight, bias, params, true);
 }
 
 }  // namespace tern

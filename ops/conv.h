@@ -30,5 +30,8 @@ struct Conv2dParams {
 /// dtypes or options that do not fit.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dParams& params = {});
+/// relu(conv2d(x, weight, bias, params)) in one pass over the result.
+Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                   const Conv2dParams& params = {});
 
 }  // namespace tern

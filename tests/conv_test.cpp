@@ -345,6 +345,52 @@ TEST(Conv, EmptyBatchHasZeroGradients) {
   }
 }
 
+// The pair computes the same bits as its parts, NaN included, by every kernel.
+TEST(Conv, WithReluIsReluOfIt) {
+  manual_seed(5);
+  struct Input {
+    Shape x, weight;
+    Conv2dParams params;
+  };
+  const Input inputs[] = {
+      {{4, 16, 13, 14}, {24, 16, 3, 3}, {.padding = 1}},               // Winograd
+      {{4, 160, 5, 6}, {160, 160, 3, 3}, {.padding = 1}},              // Winograd, few tiles
+      {{4, 16, 13, 14}, {24, 16, 3, 3}, {.stride = 2, .padding = 1}},  // oneDNN
+      {{4, 13, 14, 16}, {24, 16, 3, 3}, {.padding = 1, .data_format = DataFormat::NHWC}},
+  };
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const Input& input : inputs) {
+      const Tensor x0 = randn(input.x, dtype), w0 = randn(input.weight, dtype);
+      const Tensor b0 = randn({input.weight[0]}, dtype);
+      const auto gradients = [&](bool fused, const Tensor& dy) {
+        const Tensor x = x0.detach().set_requires_grad(), w = w0.detach().set_requires_grad();
+        const Tensor b = b0.detach().set_requires_grad();
+        const Tensor y =
+            fused ? conv2d_relu(x, w, b, input.params) : relu(conv2d(x, w, b, input.params));
+        if (dy.defined()) y.backward(dy);
+        return std::vector<Tensor>{y, x.grad(), w.grad(), b.grad()};
+      };
+      const Tensor dy = randn(gradients(true, {})[0].shape(), dtype);
+      const auto fused = gradients(true, dy), parts = gradients(false, dy);
+      for (size_t i = 0; i < parts.size(); ++i) {
+        EXPECT_EQ(distance(fused[i].detach(), parts[i].detach()), 0) << i;
+      }
+      const auto zeros_of = [](const Tensor& y) { return sum(eq(y, 0.0).to(DType::f64)); };
+      EXPECT_GT(zeros_of(fused[0].detach()).item<double>(), 100);
+
+      const Tensor poisoned = w0.clone();
+      poisoned.fill_(std::nan(""));
+      EXPECT_TRUE(std::isnan(mean(conv2d_relu(x0, poisoned, b0, input.params)).item<float>()));
+    }
+  }
+  const Tensor w = leaf({3, 2, 3, 3}), b = leaf({3});
+  const auto pair = [](const std::vector<Tensor>& in) {
+    return conv2d_relu(in[0], in[1], in[2], {.padding = 1});
+  };
+  EXPECT_TRUE(gradcheck(pair, {leaf({2, 2, 4, 5}), w, b}));
+  EXPECT_TRUE(gradgradcheck(pair, {leaf({1, 2, 4, 3}), w, b}));
+}
+
 TEST(Conv, ErrorsSayWhatIsWrong) {
   const Tensor x = zeros({2, 3, 8, 8});
   const Tensor w = zeros({4, 3, 3, 3});

@@ -178,6 +178,7 @@ TEST(Profiler, RecordsEveryOperation) {
       {"matmul", [&] { return matmul(m, n); }},
       {"linear", [&] { return linear(m, m, none); }},
       {"conv2d", [&] { return conv2d(a, w, none); }},
+      {"conv2d_relu", [&] { return conv2d_relu(a, w, none); }},
       {"batch_norm", [&] { return batch_norm(a, none, none, none, none, training); }},
       {"batch_norm_relu", [&] { return batch_norm_relu(a, none, none, none, none, training); }},
       {"max_pool2d", [&] { return max_pool2d(a, 2); }},

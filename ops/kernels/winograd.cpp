@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string>
 
 #include "../../core/error.h"
@@ -61,6 +62,7 @@ struct Convolution {
   Images<float> y;
   Weights weights;
   const float* bias;
+  bool relu;
   Tiles tiles;
 };
 
@@ -92,10 +94,12 @@ void transform_inputs(const Kernels& kernels, const Convolution& conv, const flo
 void transform_outputs(const Kernels& kernels, const Convolution& conv, float* lost, int64_t first,
                        int64_t count, const float* m, int64_t row, int64_t xi_stride,
                        int64_t first_channel, int64_t channels) {
+  const float least = conv.relu ? 0 : -std::numeric_limits<float>::infinity();
   float* pixels[kTilePixels];
   for (int64_t i = 0; i < count; ++i) {
     conv.tiles.find_pixels<kTile>(first + i, conv.y, 0, 0, lost, pixels);
-    kernels.transform_output(m + i * row, xi_stride, conv.bias, first_channel, channels, pixels);
+    kernels.transform_output(m + i * row, xi_stride, conv.bias, least, first_channel, channels,
+                             pixels);
   }
 }
 
@@ -268,7 +272,8 @@ bool profitable(const Shape& s) {
   return vectors_filled && tiles_filled && worth_the_weights && worth_the_threads;
 }
 
-void forward(const Shape& s, const float* x, const float* w, const float* bias, float* y, Isa isa) {
+void forward(const Shape& s, const float* x, const float* w, const float* bias, bool relu, float* y,
+             Isa isa) {
   check("winograd::forward", s);
   convolve(kernels_for(isa), {.in = s.c,
                               .out = s.k,
@@ -278,6 +283,7 @@ void forward(const Shape& s, const float* x, const float* w, const float* bias, 
                               .y = {y, s.output_h(), s.output_w(), s.k},
                               .weights = {w, 9 * s.c, 9, false},
                               .bias = bias,
+                              .relu = relu,
                               .tiles = {s.n, s.output_h(), s.output_w()}});
 }
 
@@ -291,6 +297,7 @@ void backward_data(const Shape& s, const float* dy, const float* w, float* dx, I
                               .y = {dx, s.h, s.w, s.c},
                               .weights = {w, 9, 9 * s.c, true},
                               .bias = nullptr,
+                              .relu = false,
                               .tiles = {s.n, s.h, s.w}});
 }
 

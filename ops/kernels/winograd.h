@@ -37,9 +37,10 @@ const char* loops_name();
 /// correctly.
 bool profitable(const Shape& shape);
 
-/// y = x * w (+ bias[k] if bias is not null). The same bits for every number of threads.
-void forward(const Shape& shape, const float* x, const float* w, const float* bias, float* y,
-             Isa isa = preferred_isa());
+/// y = x * w (+ bias[k] if bias is not null), or with `relu` max(that, 0), where NaN stays NaN. The
+/// same bits for every number of threads.
+void forward(const Shape& shape, const float* x, const float* w, const float* bias, bool relu,
+             float* y, Isa isa = preferred_isa());
 
 /// dx of sum(dy * forward(x)). The same bits for every number of threads.
 void backward_data(const Shape& shape, const float* dy, const float* w, float* dx,

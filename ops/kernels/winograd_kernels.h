@@ -90,9 +90,10 @@ struct Kernels {
   /// d = A dy A^T, likewise. tile: 16 pixels of dy.
   void (*transform_gradient)(const float* const* tile, const float* const* next, int64_t first,
                              int64_t channels, float* d, int64_t xi_stride);
-  /// y = A^T m A + bias, written to channels [first, first + channels) of the 16 pixels.
-  void (*transform_output)(const float* m, int64_t xi_stride, const float* bias, int64_t first,
-                           int64_t channels, float* const* tile);
+  /// y = A^T m A + bias, at least `least` (-infinity for no limit), written to channels [first,
+  /// first + channels) of the 16 pixels.
+  void (*transform_output)(const float* m, int64_t xi_stride, const float* bias, float least,
+                           int64_t first, int64_t channels, float* const* tile);
   /// u[xi][in][out] = G g G^T for outs x ins pairs; rows of u are u_stride floats apart.
   void (*transform_weights)(const Weights& weights, int64_t outs, int64_t ins, float* u,
                             int64_t u_stride, int64_t xi_stride);

@@ -16,6 +16,7 @@ constexpr double kA2 = kA * kA, kB2 = kB * kB;
 constexpr double kN0 = kA2 * kB2, kNa = 2 * kA2 * (kA2 - kB2), kNb = 2 * kB2 * (kB2 - kA2);
 
 inline Vec constant(double value) { return broadcast(static_cast<float>(value)); }
+inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }  // b where one is NaN
 
 // ---- One line of six points ----
 
@@ -148,15 +149,18 @@ void transform_gradient(const float* const* tile, const float* const* next, int6
   });
 }
 
-void transform_output(const float* m, int64_t xi_stride, const float* bias, int64_t first,
-                      int64_t channels, float* const* tile) {
+void transform_output(const float* m, int64_t xi_stride, const float* bias, float least,
+                      int64_t first, int64_t channels, float* const* tile) {
   for_channels(channels, [=](int64_t c, auto whole) {
     const int64_t left = channels - c;
     const Vec shift = bias ? load_channels(bias + first + c, left, whole) : zero();
-    both_ways<6, 4>(
-        [](const Vec(&in)[6], Vec(&y)[4]) { output_line(in, y); },
-        [=](int xi) { return load(m + xi * xi_stride + c); },
-        [=](int i, Vec value) { store_channels(tile[i] + first + c, left, value + shift, whole); });
+    const Vec limit = broadcast(least);
+    both_ways<6, 4>([](const Vec(&in)[6], Vec(&y)[4]) { output_line(in, y); },
+                    [=](int xi) { return load(m + xi * xi_stride + c); },
+                    [=](int i, Vec value) {
+                      store_channels(tile[i] + first + c, left, larger(limit, value + shift),
+                                     whole);
+                    });
   });
 }
 
