@@ -27,12 +27,15 @@ void check_dtypes(const char* op, const Tensor& a, const Tensor& b, bool floatin
   }
 }
 
-/// Lets run(nest, a, b, y) fill a fresh tensor y, a nest over y, a and b.
+/// Lets run(nest, a, b, y) fill a tensor y, a nest over y, a and b. y is a fresh one, or has the
+/// memory of `a` if that is of the same shape and dtype and may be `reused`.
 template <class Run>
-Tensor elementwise(const char* op, const Tensor& a, const Tensor& b, DType dtype, const Run& run) {
+Tensor elementwise(const char* op, const Tensor& a, const Tensor& b, DType dtype, bool reused,
+                   const Run& run) {
   const ProfilerRange range(op, a, b);
   if (a.shape() == b.shape()) {
-    const Tensor y = empty(a.shape(), dtype, a.order());
+    const Tensor y = reused ? a.detach() : empty(a.shape(), dtype, a.order());
+    if (reused) ProfilerRange::writes(y);
     const LoopNest nest = LoopNest::flat(y.numel());
     if (a.order() == b.order()) {
       run(nest, a, b, y);
@@ -60,10 +63,10 @@ Tensor elementwise(const char* op, const Tensor& a, const Tensor& b, DType dtype
   return y;
 }
 
-Tensor binary(const char* op, Binary kind, const Tensor& a, const Tensor& b) {
+Tensor binary(const char* op, Binary kind, const Tensor& a, const Tensor& b, bool reused = false) {
   const bool floating = kind != Binary::add && kind != Binary::sub && kind != Binary::mul;
   check_dtypes(op, a, b, floating);
-  return elementwise(op, a, b, a.dtype(),
+  return elementwise(op, a, b, a.dtype(), reused,
                      [&](const LoopNest& nest, const Tensor& u, const Tensor& v, const Tensor& y) {
                        kernels::binary(kind, a.dtype(), nest, u.raw_data(), v.raw_data(),
                                        y.raw_data());
@@ -72,7 +75,7 @@ Tensor binary(const char* op, Binary kind, const Tensor& a, const Tensor& b) {
 
 Tensor compare(const char* op, Compare kind, const Tensor& a, const Tensor& b) {
   check_dtypes(op, a, b, false);
-  return elementwise(op, a, b, DType::u8,
+  return elementwise(op, a, b, DType::u8, false,
                      [&](const LoopNest& nest, const Tensor& u, const Tensor& v, const Tensor& y) {
                        kernels::compare(kind, a.dtype(), nest, u.raw_data(), v.raw_data(),
                                         y.raw<uint8_t>());
@@ -224,11 +227,12 @@ Tensor operator-(double a, const Tensor& b) { return unary("sub", Unary::rsub, b
 Tensor operator/(double a, const Tensor& b) { return unary("div", Unary::rdiv, b, a); }
 Tensor pow(const Tensor& a, double exponent) { return unary("pow", Unary::pow, a, exponent); }
 
-Tensor add_relu(const Tensor& a, const Tensor& b) {
+Tensor add_relu(Tensor a, const Tensor& b) {
   if (a.shape() != b.shape()) {
     fail("add_relu", "a is ", a, ", b is ", b, ", want the same shape: use relu(a + b)");
   }
-  const Tensor y = binary("add_relu", Binary::add_relu, a, b);
+  const bool unseen = a.use_count() == 1 && a.storage().use_count() == 1;
+  const Tensor y = binary("add_relu", Binary::add_relu, a, b, unseen);
   return record<AddReluNode>(y, {a, b}, y);
 }
 

@@ -44,8 +44,9 @@ Tensor pow(const Tensor& a, double exponent);
 /// a^b, elementwise with broadcasting. d/db = a^b * log(a).
 Tensor pow(const Tensor& a, const Tensor& b);
 
-/// relu(a + b) in one pass, a and b of the same shape: the end of a residual block.
-Tensor add_relu(const Tensor& a, const Tensor& b);
+/// relu(a + b) in one pass, a and b of the same shape: the end of a residual block. If `a` is a
+/// temporary whose memory nobody shares, as in add_relu(bn(x), b), the result has that memory.
+Tensor add_relu(Tensor a, const Tensor& b);
 
 /// @name Comparisons
 /// u8 tensors of 0 and 1, broadcasting. Not differentiable.
