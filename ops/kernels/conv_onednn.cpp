@@ -13,6 +13,7 @@
 #include "../../core/parallel.h"
 #include "../backend.h"
 #include "conv.h"
+#include "vectors.h"
 
 namespace tern::kernels {
 
@@ -121,7 +122,13 @@ class WeightLayout {
   void pack(const float* w, float* packed) const {
     if (size() > shape_.k * fan_in()) std::memset(packed, 0, wanted_.get_size());
     for_each_line([=](int64_t plain, int64_t step, int64_t place, int64_t count) {
-      for (int64_t i = 0; i < count; ++i) packed[place + i] = w[plain + i * step];
+      const float* from = w + plain;
+      float* to = packed + place;
+      // Four at once: single stores fill the processor's queue with one line of memory.
+      for (; count >= kLanes; count -= kLanes, from += kLanes * step, to += kLanes) {
+        store(to, Vec{from[0], from[step], from[2 * step], from[3 * step]});
+      }
+      for (int64_t i = 0; i < count; ++i) to[i] = from[i * step];
     });
   }
   // w = or, with `add`, w += packed weights.
@@ -136,6 +143,7 @@ class WeightLayout {
 
  private:
   static constexpr int64_t kBlock = 16;  // channels that stay in the cache together
+  static constexpr int64_t kLine = 64;   // and that are packed in one go
 
   int64_t fan_in() const { return shape_.c / shape_.groups * shape_.r * shape_.s; }
 
@@ -156,7 +164,7 @@ class WeightLayout {
     const auto pixels = static_cast<int64_t>(of_pixel.size());
     // A block of output and input channels has all its lines along one of the two axes.
     const bool along_outputs = run_of(of_output) >= run_of(of_input);
-    const int64_t line = std::min(kBlock, run_of(along_outputs ? of_output : of_input));
+    const int64_t line = std::min(kLine, run_of(along_outputs ? of_output : of_input));
     const int64_t block = along_outputs ? line : kBlock, depth = along_outputs ? kBlock : line;
     const int64_t blocks = (outputs + block - 1) / block;
     const int64_t grain = 32768 / (block * fan_in()) + 1;

@@ -123,13 +123,14 @@ void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int thre
   const Outside outside(conv);
   float* u = u_memory.as<float>();
 
-  const int64_t chunks = divide_up(conv.in, kChunk);
-  run_tasks(threads, panels * chunks, [&](int, int64_t task) {
-    const int64_t panel = task / chunks, in = task % chunks * kChunk;
+  constexpr int64_t kInsAtOnce = 16;
+  const int64_t parts = divide_up(conv.in, kInsAtOnce);
+  run_tasks(threads, panels * parts, [&](int, int64_t task) {
+    const int64_t panel = task / parts, in = task % parts * kInsAtOnce;
     Weights part = conv.weights;
     part.w += panel * kPanel * part.out_stride + in * part.in_stride;
     kernels.transform_weights(
-        part, std::min(kPanel, conv.out - panel * kPanel), std::min(kChunk, conv.in - in),
+        part, std::min(kPanel, conv.out - panel * kPanel), std::min(kInsAtOnce, conv.in - in),
         u + panel * u_panel + in * panel_width(panel), panel_width(panel), u_xi(panel));
   });
 

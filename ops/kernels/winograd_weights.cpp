@@ -181,7 +181,7 @@ void backward_weights(const Shape& s, const float* x, const float* dy, float* dw
     sum_by_weights(kernels, problem, threads, dw);
     return;
   }
-  constexpr int64_t kTilesPerSlice = 128;
+  constexpr int64_t kTilesPerSlice = 32;
   const int64_t most = divide_up(problem.tiles.count, kTilesPerSlice);
   const int64_t slices =
       deterministic ? std::min<int64_t>(most, 16) : std::min<int64_t>(most, threads);
