@@ -221,7 +221,7 @@ class WeightGradient {
       : shape_(shape),
         primitive_(create(with_bias)),
         layout_(shape_, primitive_->layout(DNNL_ARG_DIFF_WEIGHTS)),
-        scratchpad_(primitive_->scratchpad_bytes()),
+        scratchpad_(primitive_->scratchpad_bytes() + overrun(shape)),
         packed_(sizeof(float) * static_cast<size_t>(layout_.size())),
         bias_(with_bias ? sizeof(float) * static_cast<size_t>(shape.k) : 0) {}
   WeightGradient(const WeightGradient&) = delete;
@@ -251,6 +251,14 @@ class WeightGradient {
                {DNNL_ARG_DIFF_WEIGHTS, pd.diff_weights_desc()},
                {DNNL_ARG_DIFF_BIAS, pd.diff_bias_desc()}});
     });
+  }
+
+  // On AVX2, oneDNN 2.6 gathers the pixels of a 1x1 convolution with stride in its scratchpad,
+  // eight channels at a time, and makes room for as many as there are. With 3 channels it writes
+  // past the end.
+  static size_t overrun(const ConvShape& s) {
+    const bool gathers = s.r == 1 && s.s == 1 && s.stride != Size2d(1);
+    return gathers ? sizeof(float) * static_cast<size_t>(8 * s.out_h * s.out_w) : 0;
   }
 
   ConvShape shape_;
