@@ -13,6 +13,8 @@ thread_local bool detecting = false;
 DetectAnomaly::DetectAnomaly() : before_(detecting) { detecting = true; }
 DetectAnomaly::~DetectAnomaly() { detecting = before_; }
 
+bool DetectAnomaly::active() { return detecting; }
+
 const Tensor& DetectAnomaly::check(const Tensor& y) {
   if (!detecting || !y.defined() || !is_floating(y.dtype())) return y;
   const int64_t wrong = visit_floating(y.dtype(), [&](auto t) {

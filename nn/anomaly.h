@@ -31,6 +31,8 @@ class DetectAnomaly {
   DetectAnomaly(const DetectAnomaly&) = delete;
   DetectAnomaly& operator=(const DetectAnomaly&) = delete;
 
+  /// Whether one lives on this thread.
+  static bool active();
   /// What modules call on their results: returns `y`, or throws inside a scope.
   static const Tensor& check(const Tensor& y);
 

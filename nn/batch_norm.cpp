@@ -80,7 +80,7 @@ Tensor BatchNorm::run(Function function, const Tensor& x) {
   }
   const bool track = options_.track_running_stats, training = is_training();
   const std::optional<bool>& forced = options_.use_batch_statistics;
-  const bool batch = !is_frozen() && forced.value_or(training || !track);
+  const bool batch = !has_fixed_statistics();
   const bool update = track && batch && (training || forced.has_value());
   const int64_t batches = track ? num_batches_tracked_.item<int64_t>() + 1 : 1;
   const Tensor y = function(x, running_mean_, running_var_, weight_, bias_,
@@ -95,6 +95,11 @@ Tensor BatchNorm::run(Function function, const Tensor& x) {
   // Only now: a call that fails is not counted, and neither is an empty batch.
   if (update && x.numel() > 0) num_batches_tracked_.mutable_data<int64_t>()[0] = batches;
   return y;
+}
+
+bool BatchNorm::has_fixed_statistics() const {
+  const bool track = options_.track_running_stats;
+  return is_frozen() || !options_.use_batch_statistics.value_or(is_training() || !track);
 }
 
 void BatchNorm::freeze(bool frozen) {

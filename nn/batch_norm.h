@@ -75,6 +75,8 @@ class BatchNorm : public Module {
   /// statistics.
   void freeze(bool frozen = true);
   bool is_frozen() const override { return mutable_->frozen; }
+  /// Whether the next call normalizes with the running statistics and leaves them as they are.
+  bool has_fixed_statistics() const;
 
   const Momentum& momentum() const { return mutable_->momentum; }  ///< of the running statistics
   /// Takes effect with the next batch.

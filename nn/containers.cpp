@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "containers.h"
 
+#include "../core/autograd.h"
 #include "../core/error.h"
 #include "activations.h"
 #include "anomaly.h"
+#include "batch_norm.h"
+#include "conv.h"
+#include "flatten.h"
 
 namespace tern::nn {
 
@@ -21,16 +25,43 @@ Tensor ModuleList::forward(const Tensor&) {
        "or use a Sequential");
 }
 
+namespace {
+
+using Modules = std::vector<Module*>;
+
+/// Module number i if it is an M and nothing derived from it, which may compute something else.
+template <class M>
+M* exactly(const Modules& modules, size_t i) {
+  return i < modules.size() && typeid(*modules[i]) == typeid(M) ? static_cast<M*>(modules[i])
+                                                                : nullptr;
+}
+
+/// The next module that does something: folding leaves Identity in batch norm's place.
+size_t after(const Modules& modules, size_t i) {
+  do ++i;
+  while (exactly<Identity>(modules, i));
+  return i;
+}
+
+}  // namespace
+
 Tensor Sequential::forward(const Tensor& x) {
-  const auto modules = children();
+  const Modules modules = children();
+  const bool may_skip_a_result = !grad_enabled() && !DetectAnomaly::active();
   Tensor y = x;
   for (size_t i = 0; i < modules.size(); ++i) {
     Module& module = *modules[i];
-    const Module* next = i + 1 < modules.size() ? modules[i + 1] : nullptr;
-    if (next && typeid(*next) == typeid(ReLU)) {
+    const size_t second = after(modules, i), third = after(modules, second);
+    auto* conv = exactly<Conv2d>(modules, i);
+    auto* norm = exactly<BatchNorm2d>(modules, second);
+    if (may_skip_a_result && conv && norm && norm->has_fixed_statistics()) {
+      const bool relu = exactly<ReLU>(modules, third);
+      y = conv->forward_batch_norm(y, *norm, relu);
+      i = relu ? third : second;
+    } else if (exactly<ReLU>(modules, second)) {
       const Running running(module);
       y = DetectAnomaly::check(module.forward_relu(y));
-      ++i;
+      i = second;
     } else {
       y = module(y);
     }

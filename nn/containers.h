@@ -50,8 +50,10 @@ class ModuleList : public Module {
 ///
 ///     nn::Sequential net(nn::Conv2d(1, 8, 3), nn::BatchNorm2d(8), nn::ReLU());
 ///
-/// A module that a ReLU follows runs fused with it where it can (Module::forward_relu), under the
-/// same names. A Sequential of one Sequential is a copy of the handle; push_back nests.
+/// A module that a ReLU follows runs fused with it where it can (Module::forward_relu), and so does
+/// a convolution with batch norm in evaluation when nothing is recorded
+/// (Conv2d::forward_batch_norm): the same bits, under the same names. A Sequential of one
+/// Sequential is a copy of the handle; push_back nests.
 class Sequential : public ModuleList {
  public:
   Sequential() = default;

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "../core/autograd.h"
 #include "../core/error.h"
 #include "init.h"
 #include "repr.h"
@@ -45,6 +46,24 @@ Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight_, bias_, param
 Tensor Conv2d::forward_relu(const Tensor& x) {
   const Running running(*this);
   return conv2d_relu(x, weight_, bias_, params());
+}
+
+Tensor Conv2d::forward_batch_norm(const Tensor& x, BatchNorm2d& norm, bool relu) {
+  const bool alike = norm.num_features() == out_channels_ &&
+                     norm.options().data_format == options_.data_format &&
+                     norm.options().algorithm == BatchNormAlgorithm::automatic;
+  if (!alike || !norm.has_fixed_statistics() || grad_enabled()) {
+    const Tensor y = (*this)(x);
+    return relu ? norm.forward_relu(y) : norm(y);
+  }
+  const Running running(*this);
+  return conv2d_batch_norm(x, weight_, bias_,
+                           {.running_mean = norm.running_mean(),
+                            .running_var = norm.running_var(),
+                            .weight = norm.weight(),
+                            .bias = norm.bias(),
+                            .eps = norm.options().eps},
+                           relu, params());
 }
 
 Conv2dParams Conv2d::params() const {

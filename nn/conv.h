@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../ops/conv.h"
+#include "batch_norm.h"
 #include "module.h"
 
 namespace tern::nn {
@@ -26,6 +27,9 @@ class Conv2d : public Module {
 
   Tensor forward(const Tensor& x) override;
   Tensor forward_relu(const Tensor& x) override;
+  /// norm(forward(x)), or norm.forward_relu of it: what Sequential calls in evaluation when nothing
+  /// is recorded. The same bits, often in one pass (see conv2d_batch_norm).
+  Tensor forward_batch_norm(const Tensor& x, BatchNorm2d& norm, bool relu);
   /// Draws new initial values.
   void reset_parameters();
   Conv2d clone() const { return nn::clone(*this); }  ///< a deep copy

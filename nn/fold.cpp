@@ -19,17 +19,13 @@ Values values(const Tensor& t, size_t count, double otherwise) {
   return t.defined() ? t.detach().to(DType::f64).to_vector<double>() : Values(count, otherwise);
 }
 
-bool has_fixed_statistics(const BatchNorm& layer) {
-  return layer.options().track_running_stats && layer.options().use_batch_statistics != true;
-}
-
 void check(const BatchNorm& layer, int64_t channels) {
   if (layer.is_training()) {
     fail("fold_batch_norm", layer.type_name(),
          " is in training mode, where it normalizes with each batch's statistics: call eval() on ",
          "the model first");
   }
-  if (!has_fixed_statistics(layer) && !layer.is_frozen()) {
+  if (!layer.has_fixed_statistics()) {
     fail("fold_batch_norm", "this ", layer.type_name(),
          " normalizes with each batch's statistics in evaluation too: there is nothing to fold");
   }
@@ -64,7 +60,7 @@ bool fold_pair(Module& parent, const std::pair<std::string, Module*>& first,
                const std::pair<std::string, Module*>& second) {
   const auto* layer = dynamic_cast<const Layer*>(first.second);
   const auto* norm = dynamic_cast<const Norm*>(second.second);
-  if (!layer || !norm || !(has_fixed_statistics(*norm) || norm->is_frozen())) return false;
+  if (!layer || !norm || !norm->has_fixed_statistics()) return false;
   parent.replace_module(first.first, fold_batch_norm(*layer, *norm));
   Identity identity;
   identity.eval();

@@ -2,11 +2,14 @@
 #include "conv.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "../core/autograd.h"
 #include "../core/error.h"
 #include "../core/profiler.h"
 #include "backend.h"
+#include "batch_norm.h"
+#include "kernels/batch_norm.h"
 #include "kernels/conv.h"
 #include "kernels/winograd.h"
 #include "movement.h"
@@ -23,7 +26,7 @@ namespace winograd = kernels::winograd;
 // A convolution of given sizes, as its nodes know it.
 struct Conv : ConvShape {
   ConvAlgorithm algorithm;
-  bool relu = false;  // of the result of the forward pass
+  bool relu = false;  // of the result
 
   Shape x_shape() const { return {n, c, h, w}; }
   Shape weight_shape() const { return {k, c / groups, r, s}; }
@@ -131,7 +134,8 @@ Tensor forward(const Conv& conv, const Tensor& input, const Tensor& weight, cons
   const float* b = bias.defined() ? bias.raw<float>() : nullptr;
   float* values = y.raw<float>();
   if (use_winograd(conv)) {
-    winograd::forward(winograd_shape(conv), x.raw<float>(), w.raw<float>(), b, conv.relu, values);
+    winograd::forward(winograd_shape(conv), x.raw<float>(), w.raw<float>(),
+                      {.bias = b, .relu = conv.relu}, values);
     return y;
   }
   kernels::conv_forward_onednn(conv, x.raw<float>(), w.raw<float>(), b, values);
@@ -294,6 +298,11 @@ Tensor backward_weights(const Conv& conv, const Tensor& x, const Tensor& dy) {
                                        x, dy);
 }
 
+// Whether a tensor is what batch_norm takes; it says what is wrong.
+bool fits(const Tensor& v, const Shape& channels) {
+  return v.defined() && v.shape() == channels && v.dtype() == DType::f32;
+}
+
 Tensor run(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
            const Conv2dParams& params, bool relu) {
   const ProfilerRange range(op, x, weight, bias);
@@ -317,6 +326,44 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
 Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias,
                    const Conv2dParams& params) {
   return run("conv2d_relu", x, weight, bias, params, true);
+}
+
+Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                         const FixedBatchNorm& norm, bool relu, const Conv2dParams& params) {
+  if (recording({x, weight, bias, norm.weight, norm.bias})) {
+    fail("conv2d_batch_norm", "is not differentiable: call it under NoGrad, or use batch_norm");
+  }
+  const Conv conv = checked(x, weight, bias, params);
+  const Shape channels{conv.k};
+  const bool one_pass = params.data_format == DataFormat::NCHW && conv.n > 0 && use_onednn(x) &&
+                        use_winograd(conv) && norm.eps >= 0 && fits(norm.running_mean, channels) &&
+                        fits(norm.running_var, channels) &&
+                        (!norm.weight.defined() || fits(norm.weight, channels)) &&
+                        (!norm.bias.defined() || fits(norm.bias, channels));
+  if (!one_pass) {
+    const auto function = relu ? batch_norm_relu : batch_norm;
+    return function(conv2d(x, weight, bias, params), norm.running_mean, norm.running_var,
+                    norm.weight, norm.bias, {.eps = norm.eps, .data_format = params.data_format});
+  }
+  const ProfilerRange range("conv2d_batch_norm", x, weight, bias);
+  ProfilerRange::flops(conv.flops());
+  const auto raw = [](const Tensor& t) { return t.defined() ? t.raw<float>() : nullptr; };
+  const auto mean = norm.running_mean.to(DType::f64).to_vector<double>();
+  const auto var = norm.running_var.to(DType::f64).to_vector<double>();
+  std::vector<float> center(mean.size()), scale(mean.size()), shift(mean.size());
+  kernels::batch_norm::constants_of(
+      {{1, conv.k, 1}, nullptr, raw(norm.weight), raw(norm.bias), norm.eps, relu},
+      {mean.data(), var.data(), false}, center.data(), scale.data(), shift.data());
+  const Tensor input = to_order(x, Order::channels_last), w = contiguous(weight);
+  const Tensor y = empty(conv.y_shape(), x.dtype(), Order::channels_last);
+  winograd::forward(winograd_shape(conv), input.raw<float>(), w.raw<float>(),
+                    {.bias = raw(bias),
+                     .center = center.data(),
+                     .scale = scale.data(),
+                     .shift = shift.data(),
+                     .relu = relu},
+                    y.raw<float>());
+  return y;
 }
 
 }  // namespace tern

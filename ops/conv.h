@@ -34,4 +34,16 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
 Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
                    const Conv2dParams& params = {});
 
+/// Batch norm with the statistics of evaluation, [K] each; weight and bias may be undefined.
+struct FixedBatchNorm {
+  Tensor running_mean, running_var, weight, bias;
+  double eps = 1e-5;  ///< added to the variance
+};
+
+/// batch_norm(conv2d(x, weight, bias, params), ...) in evaluation, or with `relu` batch_norm_relu:
+/// the same bits, in one pass over the result where Winograd computes the convolution. For
+/// inference, which records nothing: Throws Error if it would have to be recorded, and as the two.
+Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                         const FixedBatchNorm& norm, bool relu, const Conv2dParams& params = {});
+
 }  // namespace tern

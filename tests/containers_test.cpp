@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <tern/tern.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,10 @@ TEST(Sequential, FusesAReLUWithTheModuleBeforeIt) {
   EXPECT_EQ(values(net(x)), values(relu(tanh(relu(x * 2.0) * 2.0))));
   EXPECT_EQ(*doubles.fused, 1);
   EXPECT_EQ(net.named_children().size(), 5u);
+  nn::Sequential folded(doubles, nn::Identity(), nn::Identity(), nn::ReLU(), nn::Tanh());
+  EXPECT_EQ(values(folded(x)), values(tanh(relu(x * 2.0))));
+  EXPECT_EQ(*doubles.fused, 2);
+  EXPECT_EQ(values(nn::Sequential(doubles, nn::Identity())(x)), values(x * 2.0));
   const Tensor leaf = tensor(std::vector<float>{1, 2}, {1, 2}).set_requires_grad();
   const Tensor once = nn::Sequential(doubles, nn::ReLU())(leaf);
   EXPECT_STREQ(once.node()->name(), "relu");
@@ -94,6 +99,52 @@ TEST(Sequential, FusesAReLUWithTheModuleBeforeIt) {
   // Something derived from ReLU may compute something else.
   nn::Sequential own(doubles, MyReLU());
   EXPECT_EQ(values(own(x)), values(relu(x * 2.0) + 1.0));
+}
+
+// Without recording, a convolution in evaluation normalizes as it writes: the same bits as apart.
+TEST(Sequential, FusesFixedBatchNormWithTheConvolutionBeforeIt) {
+  manual_seed(4);
+  nn::Sequential net(nn::Conv2d(3, 16, 3, {.padding = 1}), nn::BatchNorm2d(16), nn::ReLU(),
+                     nn::Conv2d(16, 16, 3, {.padding = 1, .bias = false}), nn::Identity(),
+                     nn::BatchNorm2d(16), nn::ReLU(), nn::Conv2d(16, 16, 3), nn::BatchNorm2d(16));
+  const Tensor x = randn({16, 3, 16, 16});
+  net(x);  // statistics unlike those of a new net
+  const auto apart = [&] {
+    Tensor y = x;
+    for (int64_t i = 0; i < net.size(); ++i) y = net[i](y);
+    return values(y);
+  };
+  const auto operations = [&] {
+    Profiler profiler;
+    net(x);
+    profiler.stop();
+    std::vector<std::string> names;
+    for (const ProfilerEvent& event : profiler.events()) {
+      if (event.name.find("conv2d") == 0 || event.name.find("batch_norm") == 0) {
+        names.push_back(event.name);
+      }
+    }
+    return names;
+  };
+  const Names pairs{"conv2d",          "batch_norm_relu", "conv2d",
+                    "batch_norm_relu", "conv2d",          "batch_norm"};
+  net.eval();
+  EXPECT_EQ(operations(), pairs) << "gradients may be asked for";
+  const NoGrad no_grad;
+  EXPECT_EQ(values(net(x)), apart());
+  const Names fused = operations();
+  EXPECT_EQ(std::count(fused.begin(), fused.end(), "conv2d_batch_norm"),
+            std::count(fused.begin(), fused.end(), "conv2d") == 1 ? 2 : 0)
+      << "the first has 3 channels; without AVX2 none is";
+  {
+    const nn::DetectAnomaly anomaly;
+    EXPECT_EQ(operations(), pairs);
+  }
+  net.train();
+  EXPECT_EQ(operations(), pairs);
+  for (int64_t i : {1, 5, 8}) net.as<nn::BatchNorm2d>(i).freeze();
+  EXPECT_EQ(operations(), fused);
+  EXPECT_EQ(values(net(x)), apart());
 }
 
 TEST(Sequential, FusedBatchNormTrainsAsUnfused) {

@@ -8,6 +8,7 @@
 #include <tern/core/threads.h>
 #include <tern/ops/arithmetic.h>
 #include <tern/ops/backend.h>
+#include <tern/ops/batch_norm.h>
 #include <tern/ops/conv.h>
 #include <tern/ops/movement.h>
 #include <tern/ops/reduce.h>
@@ -389,6 +390,68 @@ TEST(Conv, WithReluIsReluOfIt) {
   };
   EXPECT_TRUE(gradcheck(pair, {leaf({2, 2, 4, 5}), w, b}));
   EXPECT_TRUE(gradgradcheck(pair, {leaf({1, 2, 4, 3}), w, b}));
+}
+
+// oneDNN 2.6 on AVX2 writes far past its scratchpad here, unless that is made larger.
+TEST(Conv, PointwiseWithStrideOfFewChannelsStaysInItsMemory) {
+  manual_seed(8);
+  const Tensor x = randn({2, 3, 64, 64}, DType::f64), w = randn({5, 3, 1, 1}, DType::f64);
+  const Tensor dy = randn({2, 5, 32, 32}, DType::f64);
+  const Conv2dParams params{.stride = 2};
+  const Results exact = run(x, w, {}, dy, params);
+  for (int i = 0; i < 20; ++i) {
+    const Results r = run(x.to(DType::f32), w.to(DType::f32), {}, dy.to(DType::f32), params);
+    EXPECT_LT(distance(r.dw, exact.dw), 1e-5);
+    EXPECT_LT(distance(r.dx, exact.dx), 1e-5);
+  }
+}
+
+// In evaluation batch norm, and ReLU behind it, may come with the convolution: the same bits.
+TEST(Conv, WithFixedBatchNormIsBatchNormOfIt) {
+  manual_seed(6);
+  struct Input {
+    Shape x, weight;
+    Conv2dParams params;
+  };
+  const Input inputs[] = {
+      {{4, 16, 13, 14}, {24, 16, 3, 3}, {.padding = 1}},               // Winograd
+      {{4, 160, 5, 6}, {160, 160, 3, 3}, {.padding = 1}},              // Winograd, few tiles
+      {{4, 16, 13, 14}, {24, 16, 3, 3}, {.stride = 2, .padding = 1}},  // oneDNN
+      {{4, 13, 14, 16}, {24, 16, 3, 3}, {.padding = 1, .data_format = DataFormat::NHWC}},
+      {{0, 16, 13, 14}, {24, 16, 3, 3}, {.padding = 1}},
+  };
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const Input& input : inputs) {
+      const Shape channels{input.weight[0]};
+      const Tensor x = randn(input.x, dtype), w = randn(input.weight, dtype);
+      const Tensor mean = randn(channels, dtype), var = rand(channels, dtype) + 0.1;
+      for (const bool affine : {false, true}) {
+        const Tensor gamma = affine ? randn(channels, dtype) : Tensor();
+        const Tensor beta = affine ? randn(channels, dtype) : Tensor();
+        const Tensor bias = affine ? randn(channels, dtype) : Tensor();
+        for (const bool relu : {false, true}) {
+          const Tensor y =
+              conv2d_batch_norm(x, w, bias, {mean, var, gamma, beta, 1e-3}, relu, input.params);
+          const Tensor z = (relu ? batch_norm_relu : batch_norm)(
+              conv2d(x, w, bias, input.params), mean, var, gamma, beta,
+              {.eps = 1e-3, .data_format = input.params.data_format});
+          EXPECT_EQ(distance(y, z), 0) << to_string(input.x) << relu << affine;
+          EXPECT_EQ(y.order(), z.order());
+        }
+      }
+    }
+  }
+  const Tensor x = randn({4, 16, 13, 14}), w = randn({24, 16, 3, 3}).set_requires_grad();
+  const Tensor mean = zeros({24}), var = ones({24});
+  EXPECT_EQ(message_of([&] {
+              conv2d_batch_norm(x, w, {}, {mean, var, {}, {}}, true);
+            }),
+            "[conv2d_batch_norm] is not differentiable: call it under NoGrad, or use batch_norm");
+  const NoGrad no_grad;
+  const std::string message = message_of([&] {
+    conv2d_batch_norm(x, w, {}, {zeros({23}), var, {}, {}}, true);
+  });
+  EXPECT_NE(message.find("running_mean expects shape [24]"), std::string::npos) << message;
 }
 
 TEST(Conv, ErrorsSayWhatIsWrong) {

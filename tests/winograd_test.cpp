@@ -176,8 +176,9 @@ void expect_all_passes_exact(const Shape& s) {
       set_num_threads(threads);
       SCOPED_TRACE(::testing::PrintToString(s) + ", " + path + ", " + std::to_string(threads) +
                    " threads");
-      const auto y = run(
-          y_size(s), [&](float* out) { forward(s, x.data(), w.data(), bias.data(), false, out, isa); });
+      const auto y = run(y_size(s), [&](float* out) {
+        forward(s, x.data(), w.data(), {.bias = bias.data()}, out, isa);
+      });
       const auto dx =
           run(x_size(s), [&](float* out) { backward_data(s, dy.data(), w.data(), out, isa); });
       const auto dw = run(
@@ -238,7 +239,7 @@ TEST(Winograd, EveryScheduleIsExact) {
 TEST(Winograd, NoImagesGiveNoOutputAndZeroGradient) {
   const Shape s{0, 16, 16, 8, 8, 1, 1};
   const std::vector<float> w(static_cast<size_t>(w_size(s)), 1.0f);
-  run(0, [&](float* y) { forward(s, nullptr, w.data(), nullptr, false, y); });
+  run(0, [&](float* y) { forward(s, nullptr, w.data(), {}, y); });
   run(0, [&](float* dx) { backward_data(s, nullptr, w.data(), dx); });
   const auto dw =
       run(w_size(s), [&](float* out) { backward_weights(s, nullptr, nullptr, out, true); });
@@ -251,7 +252,8 @@ TEST(Winograd, BiasMayBeMissing) {
   const std::vector<float> zeros(static_cast<size_t>(s.k));
   for (const Isa isa : isas()) {
     const auto run_with = [&](const float* bias) {
-      return run(y_size(s), [&](float* y) { forward(s, x.data(), w.data(), bias, false, y, isa); });
+      return run(y_size(s),
+                 [&](float* y) { forward(s, x.data(), w.data(), {.bias = bias}, y, isa); });
     };
     EXPECT_TRUE(same_bits(run_with(nullptr), run_with(zeros.data())));
   }
@@ -261,7 +263,7 @@ TEST(Winograd, ImpossibleShapesAreErrors) {
   float memory = 0;
   const auto message = [&](const Shape& s) -> std::string {
     try {
-      forward(s, &memory, &memory, nullptr, false, &memory);
+      forward(s, &memory, &memory, {}, &memory);
     } catch (const Error& error) {
       return error.what();
     }

@@ -54,6 +54,9 @@ void forward_training(const Problem<float>& p, double* mean, double* var, float*
 void forward(const Problem<float>& p, const Statistics& statistics, float* y);
 void backward(const Problem<float>& p, const Statistics& statistics, const float* dy,
               const Gradients<float>& gradients);
+/// What forward computes per channel: y = (x - center) * scale + shift.
+void constants_of(const Problem<float>& p, const Statistics& statistics, float* center,
+                  float* scale, float* shift);
 /// The statistics alone, as forward_training computes them.
 void statistics_of(const Problem<float>& p, double* mean, double* var);
 

@@ -142,6 +142,12 @@ void forward(const Problem<float>& p, const Statistics& statistics, float* y) {
   map_forward(walk, p, constants, false, true, finish, y);
 }
 
+void constants_of(const Problem<float>& p, const Statistics& statistics, float* center,
+                  float* scale, float* shift) {
+  const Channels constants{center, scale, shift, nullptr, nullptr, nullptr};
+  for (int64_t c = 0; c < p.layout.channels; ++c) set_forward(p, statistics, c, constants);
+}
+
 void backward(const Problem<float>& p, const Statistics& statistics, const float* dy,
               const Gradients<float>& gradients) {
   ProfilerRange::implementation(winograd::loops_name());

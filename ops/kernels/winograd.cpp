@@ -5,7 +5,6 @@
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <string>
 
 #include "../../core/error.h"
@@ -54,15 +53,14 @@ const Allowed& allowed() {
 
 // ---- Forward and backward data ----
 
-/// y = x * w + bias, for either direction: backward data is a convolution of dy with the turned
-/// weights, "in" and "out" exchanged.
+/// y = x * w and the epilogue, for either direction: backward data is a convolution of dy with the
+/// turned weights, "in" and "out" exchanged.
 struct Convolution {
   int64_t in, out, pad_h, pad_w;
   Images<const float> x;
   Images<float> y;
   Weights weights;
-  const float* bias;
-  bool relu;
+  Epilogue epilogue;
   Tiles tiles;
 };
 
@@ -94,11 +92,10 @@ void transform_inputs(const Kernels& kernels, const Convolution& conv, const flo
 void transform_outputs(const Kernels& kernels, const Convolution& conv, float* lost, int64_t first,
                        int64_t count, const float* m, int64_t row, int64_t xi_stride,
                        int64_t first_channel, int64_t channels) {
-  const float least = conv.relu ? 0 : -std::numeric_limits<float>::infinity();
   float* pixels[kTilePixels];
   for (int64_t i = 0; i < count; ++i) {
     conv.tiles.find_pixels<kTile>(first + i, conv.y, 0, 0, lost, pixels);
-    kernels.transform_output(m + i * row, xi_stride, conv.bias, least, first_channel, channels,
+    kernels.transform_output(m + i * row, xi_stride, conv.epilogue, first_channel, channels,
                              pixels);
   }
 }
@@ -273,7 +270,7 @@ bool profitable(const Shape& s) {
   return vectors_filled && tiles_filled && worth_the_weights && worth_the_threads;
 }
 
-void forward(const Shape& s, const float* x, const float* w, const float* bias, bool relu, float* y,
+void forward(const Shape& s, const float* x, const float* w, const Epilogue& epilogue, float* y,
              Isa isa) {
   check("winograd::forward", s);
   convolve(kernels_for(isa), {.in = s.c,
@@ -283,8 +280,7 @@ void forward(const Shape& s, const float* x, const float* w, const float* bias, 
                               .x = {x, s.h, s.w, s.c},
                               .y = {y, s.output_h(), s.output_w(), s.k},
                               .weights = {w, 9 * s.c, 9, false},
-                              .bias = bias,
-                              .relu = relu,
+                              .epilogue = epilogue,
                               .tiles = {s.n, s.output_h(), s.output_w()}});
 }
 
@@ -297,8 +293,7 @@ void backward_data(const Shape& s, const float* dy, const float* w, float* dx, I
                               .x = {dy, s.output_h(), s.output_w(), s.k},
                               .y = {dx, s.h, s.w, s.c},
                               .weights = {w, 9, 9 * s.c, true},
-                              .bias = nullptr,
-                              .relu = false,
+                              .epilogue = {},
                               .tiles = {s.n, s.h, s.w}});
 }
 

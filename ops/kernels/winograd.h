@@ -18,6 +18,16 @@ struct Shape {
   int64_t output_w() const { return w + 2 * pad_w - 2; }
 };
 
+/// What becomes of a convolution's results while they are written; null for what there is not. In
+/// this order, each rounded by itself:
+///   y = x * w + bias,   y = (y - center) * scale + shift,   y = max(y, 0), where NaN stays NaN.
+/// Each has a value per output channel. center, scale and shift come together.
+struct Epilogue {
+  const float* bias = nullptr;
+  const float *center = nullptr, *scale = nullptr, *shift = nullptr;
+  bool relu = false;
+};
+
 /// The instruction sets with a path of their own.
 enum class Isa { avx2, avx512 };
 
@@ -37,10 +47,9 @@ const char* loops_name();
 /// correctly.
 bool profitable(const Shape& shape);
 
-/// y = x * w (+ bias[k] if bias is not null), or with `relu` max(that, 0), where NaN stays NaN. The
-/// same bits for every number of threads.
-void forward(const Shape& shape, const float* x, const float* w, const float* bias, bool relu,
-             float* y, Isa isa = preferred_isa());
+/// y = x * w, and the epilogue. The same bits for every number of threads.
+void forward(const Shape& shape, const float* x, const float* w, const Epilogue& epilogue, float* y,
+             Isa isa = preferred_isa());
 
 /// dx of sum(dy * forward(x)). The same bits for every number of threads.
 void backward_data(const Shape& shape, const float* dy, const float* w, float* dx,

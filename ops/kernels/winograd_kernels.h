@@ -47,6 +47,8 @@
 
 #include <cstdint>
 
+#include "winograd.h"
+
 namespace tern::kernels::winograd {
 
 inline constexpr int kTile = 4;                    // outputs of a tile, per dimension
@@ -90,9 +92,8 @@ struct Kernels {
   /// d = A dy A^T, likewise. tile: 16 pixels of dy.
   void (*transform_gradient)(const float* const* tile, const float* const* next, int64_t first,
                              int64_t channels, float* d, int64_t xi_stride);
-  /// y = A^T m A + bias, at least `least` (-infinity for no limit), written to channels [first,
-  /// first + channels) of the 16 pixels.
-  void (*transform_output)(const float* m, int64_t xi_stride, const float* bias, float least,
+  /// y = A^T m A and the epilogue, written to channels [first, first + channels) of the 16 pixels.
+  void (*transform_output)(const float* m, int64_t xi_stride, const Epilogue& epilogue,
                            int64_t first, int64_t channels, float* const* tile);
   /// u[xi][in][out] = G g G^T for outs x ins pairs; rows of u are u_stride floats apart.
   void (*transform_weights)(const Weights& weights, int64_t outs, int64_t ins, float* u,

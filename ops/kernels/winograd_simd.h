@@ -149,18 +149,30 @@ void transform_gradient(const float* const* tile, const float* const* next, int6
   });
 }
 
-void transform_output(const float* m, int64_t xi_stride, const float* bias, float least,
-                      int64_t first, int64_t channels, float* const* tile) {
-  for_channels(channels, [=](int64_t c, auto whole) {
+void transform_output(const float* m, int64_t xi_stride, const Epilogue& epilogue, int64_t first,
+                      int64_t channels, float* const* tile) {
+  const Vec least = broadcast(epilogue.relu ? 0 : -__builtin_inff());
+  for_channels(channels, [=, &epilogue](int64_t c, auto whole) {
     const int64_t left = channels - c;
-    const Vec shift = bias ? load_channels(bias + first + c, left, whole) : zero();
-    const Vec limit = broadcast(least);
-    both_ways<6, 4>([](const Vec(&in)[6], Vec(&y)[4]) { output_line(in, y); },
-                    [=](int xi) { return load(m + xi * xi_stride + c); },
-                    [=](int i, Vec value) {
-                      store_channels(tile[i] + first + c, left, larger(limit, value + shift),
-                                     whole);
-                    });
+    const auto of_channels = [=](const float* p) {
+      return p ? load_channels(p + first + c, left, whole) : zero();
+    };
+    const auto transform = [=](auto finish) {
+      both_ways<6, 4>([](const Vec(&in)[6], Vec(&y)[4]) { output_line(in, y); },
+                      [=](int xi) { return load(m + xi * xi_stride + c); },
+                      [=](int i, Vec value) {
+                        store_channels(tile[i] + first + c, left, larger(least, finish(value)),
+                                       whole);
+                      });
+    };
+    const Vec bias = of_channels(epilogue.bias);
+    if (epilogue.scale) {
+      const Vec center = of_channels(epilogue.center), scale = of_channels(epilogue.scale);
+      const Vec shift = of_channels(epilogue.shift);
+      transform([=](Vec value) { return (value + bias - center) * scale + shift; });
+    } else {
+      transform([=](Vec value) { return value + bias; });
+    }
   });
 }
 
