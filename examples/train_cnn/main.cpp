@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   app.add_option("--workers", settings.workers, "Threads that prepare batches ahead")
       ->check(CLI::Range(int64_t{0}, int64_t{256}));
   app.add_flag("--flip,!--no-flip", settings.flip, "Mirror training images at random");
+  app.add_flag("--direct", settings.direct, "Convolve by oneDNN's direct algorithm only");
   app.add_option("--data", settings.data,
                  "Directory with the four idx files, plain or .gz (default: Debian's package)");
   app.add_option("--out", settings.out,

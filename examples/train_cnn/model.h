@@ -8,15 +8,15 @@ namespace train_cnn {
 /// The net: two blocks of convolution, batch norm, ReLU and pooling, then two linear layers.
 /// Images [N,1,28,28] to logits [N,10].
 class Cnn : public tern::nn::Module {
-  tern::nn::Conv2d conv1{1, 32, 3, {.padding = 1, .bias = false}};
-  tern::nn::BatchNorm2d bn1{32};
-  tern::nn::Conv2d conv2{32, 64, 3, {.padding = 1, .bias = false}};
-  tern::nn::BatchNorm2d bn2{64};
+  tern::nn::Conv2d conv1, conv2;
+  tern::nn::BatchNorm2d bn1{32}, bn2{64};
   tern::nn::Linear fc1{64 * 7 * 7, 128};
   tern::nn::Linear fc2{128, 10};
 
  public:
-  Cnn() {
+  explicit Cnn(tern::ConvAlgorithm algorithm = tern::ConvAlgorithm::automatic)
+      : conv1(1, 32, 3, {.padding = 1, .bias = false, .algorithm = algorithm}),
+        conv2(32, 64, 3, {.padding = 1, .bias = false, .algorithm = algorithm}) {
     register_module("conv1", conv1);
     register_module("bn1", bn1);
     register_module("conv2", conv2);

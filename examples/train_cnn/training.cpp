@@ -183,7 +183,7 @@ void train(const Settings& settings) {
   prepare_output(settings.out, settings.profile);
 
   manual_seed(settings.seed);
-  Cnn net;
+  Cnn net(settings.direct ? ConvAlgorithm::direct : ConvAlgorithm::automatic);
   data::DataLoader loader(train_images, {.batch_size = settings.batch_size,
                                          .shuffle = true,
                                          .drop_last = true,

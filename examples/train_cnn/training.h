@@ -17,6 +17,7 @@ struct Settings {
   int threads = 0;  ///< 0: as many as there are processors
   int64_t workers = 1;
   bool flip = true;          ///< mirror training images at random
+  bool direct = false;       ///< no Winograd convolution
   std::string data = "";     ///< directory; empty: Debian's package
   std::string out = "out";   ///< directory for results
   bool timings = false;      ///< also write wall-clock figures into the results

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// How far Winograd's and oneDNN's direct convolution are from the exact one, layer by layer and
+// pass by pass: prints the table of docs/convolution.md. The exact one is Tern's own in float64.
+#include <tern/tern.h>
+
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+using namespace tern;
+
+namespace {
+
+struct Layer {
+  int64_t images, channels, outputs, size;
+};
+
+std::vector<double> values(const Tensor& x) { return x.to(DType::f64).to_vector<double>(); }
+
+/// The error's root of the mean square and its largest, both relative to the exact values' root of
+/// the mean square.
+void print_error(const Tensor& x, const std::vector<double>& exact) {
+  const auto found = values(x);
+  double square = 0, of_error = 0, largest = 0;
+  for (size_t i = 0; i < exact.size(); ++i) {
+    const double error = found[i] - exact[i];
+    square += exact[i] * exact[i];
+    of_error += error * error;
+    largest = std::max(largest, std::fabs(error));
+  }
+  const double scale = std::sqrt(square / static_cast<double>(exact.size()));
+  std::printf(" %.1e / %.1e |", std::sqrt(of_error / square), largest / scale);
+}
+
+/// y, dx and dw of a convolution in a dtype.
+std::vector<Tensor> passes(const Tensor& x0, const Tensor& w0, const Tensor& dy, DType dtype,
+                           ConvAlgorithm algorithm) {
+  const Tensor x = x0.to(dtype).detach().set_requires_grad();
+  const Tensor w = w0.to(dtype).detach().set_requires_grad();
+  const Tensor y = conv2d(x, w, {}, {.padding = 1, .algorithm = algorithm});
+  y.backward(dy.to(dtype));
+  return {y, x.grad(), w.grad()};
+}
+
+}  // namespace
+
+int main() {
+  manual_seed(0);
+  std::printf(
+      "| images, channels, image | | y | dx | dweight |\n"
+      "|---|---|---|---|---|\n");
+  for (const Layer& layer : {Layer{128, 16, 16, 32}, Layer{64, 32, 64, 14}, Layer{32, 64, 64, 32},
+                             Layer{32, 256, 256, 8}, Layer{32, 512, 512, 4}}) {
+    // As in a net: after a ReLU, with He's weights.
+    const Tensor x = relu(randn({layer.images, layer.channels, layer.size, layer.size}));
+    const Tensor w = randn({layer.outputs, layer.channels, 3, 3}) *
+                     std::sqrt(2.0 / (9.0 * static_cast<double>(layer.channels)));
+    const Tensor dy = randn({layer.images, layer.outputs, layer.size, layer.size});
+    std::vector<std::vector<double>> exact;
+    for (const Tensor& pass : passes(x, w, dy, DType::f64, ConvAlgorithm::direct)) {
+      exact.push_back(values(pass));
+    }
+    for (const bool winograd : {false, true}) {
+      const auto algorithm = winograd ? ConvAlgorithm::automatic : ConvAlgorithm::direct;
+      const auto found = passes(x, w, dy, DType::f32, algorithm);
+      std::printf("| %lld, %lld to %lld, %lldx%lld | %s |", static_cast<long long>(layer.images),
+                  static_cast<long long>(layer.channels), static_cast<long long>(layer.outputs),
+                  static_cast<long long>(layer.size), static_cast<long long>(layer.size),
+                  winograd ? "Winograd" : "direct");
+      for (size_t i = 0; i < found.size(); ++i) print_error(found[i], exact[i]);
+      std::printf("\n");
+    }
+  }
+}
