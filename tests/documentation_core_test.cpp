@@ -221,6 +221,16 @@ TEST(Documentation, Windows) {
   //! [Size2d]
 }
 
+TEST(Documentation, FixedBatchNorm) {
+  //! [FixedBatchNorm]
+  const Tensor x = ones({1, 1, 2, 2}), weight = full({1, 1, 1, 1}, 6.0);
+  const FixedBatchNorm norm{
+      .running_mean = full({1}, 2.0), .running_var = full({1}, 4.0), .eps = 0};
+  const Tensor y = conv2d_batch_norm(x, weight, {}, norm, false);
+  EXPECT_EQ(y.to_vector<float>(), std::vector<float>(4, 2.0f));  // (6 - 2) / sqrt(4)
+  //! [FixedBatchNorm]
+}
+
 TEST(Documentation, CrossEntropyParams) {
   //! [CrossEntropyParams]
   const Tensor logits = zeros({2, 4}, DType::f64);
