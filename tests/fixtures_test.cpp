@@ -62,7 +62,7 @@ void add_elementwise(Cases& cases) {
   cases["neg"] = unary(neg);
   cases["pow_number"] = on_first([](const Tensor& x) { return pow(x, 2.5); });
   cases["pow_square"] = on_first([](const Tensor& x) { return pow(x, 2.0); });
-  cases["add_relu"] = binary(add_relu);
+  cases["add_relu"] = binary([](const Tensor& a, const Tensor& b) { return add_relu(a, b); });
   cases["relu"] = unary(relu);
   cases["leaky_relu"] = on_first([](const Tensor& x) { return leaky_relu(x); });
   cases["leaky_relu_steep"] = on_first([](const Tensor& x) { return leaky_relu(x, 0.2); });
