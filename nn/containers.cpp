@@ -32,8 +32,9 @@ using Modules = std::vector<Module*>;
 /// Module number i if it is an M and nothing derived from it, which may compute something else.
 template <class M>
 M* exactly(const Modules& modules, size_t i) {
-  return i < modules.size() && typeid(*modules[i]) == typeid(M) ? static_cast<M*>(modules[i])
-                                                                : nullptr;
+  if (i >= modules.size()) return nullptr;
+  Module& module = *modules[i];
+  return typeid(module) == typeid(M) ? static_cast<M*>(&module) : nullptr;
 }
 
 /// The next module that does something: folding leaves Identity in batch norm's place.

@@ -36,9 +36,11 @@ Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {
 
 /// Batch norm with the statistics of evaluation, [K] each; weight and bias may be undefined.
 struct FixedBatchNorm {
-  Tensor running_mean = {}, running_var = {};  ///< what it normalizes with
-  Tensor weight = {}, bias = {};               ///< gamma and beta
-  double eps = 1e-5;                           ///< added to the variance
+  Tensor running_mean = {};  ///< subtracted
+  Tensor running_var = {};   ///< divided by, as its root
+  Tensor weight = {};        ///< gamma
+  Tensor bias = {};          ///< beta
+  double eps = 1e-5;         ///< added to the variance
 };
 
 /// batch_norm(conv2d(x, weight, bias, params), ...) in evaluation, or with `relu` batch_norm_relu:

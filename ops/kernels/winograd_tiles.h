@@ -126,7 +126,8 @@ void run_tasks(int threads, int64_t tasks, Body body) {
     std::atomic<int64_t> next;
     int64_t end;
   };
-  const auto shares = std::make_unique<Share[]>(static_cast<size_t>(threads));
+  const auto memory = std::make_unique<Share[]>(static_cast<size_t>(threads));
+  Share* const shares = memory.get();
   for (int i = 0; i < threads; ++i) {
     shares[i].next = tasks * i / threads;
     shares[i].end = tasks * (i + 1) / threads;
