@@ -143,7 +143,6 @@ class WeightLayout {
 
  private:
   static constexpr int64_t kBlock = 16;  // channels that stay in the cache together
-  static constexpr int64_t kLine = 64;   // and that are packed in one go
 
   int64_t fan_in() const { return shape_.c / shape_.groups * shape_.r * shape_.s; }
 
@@ -164,7 +163,7 @@ class WeightLayout {
     const auto pixels = static_cast<int64_t>(of_pixel.size());
     // A block of output and input channels has all its lines along one of the two axes.
     const bool along_outputs = run_of(of_output) >= run_of(of_input);
-    const int64_t line = std::min(kLine, run_of(along_outputs ? of_output : of_input));
+    const int64_t line = run_of(along_outputs ? of_output : of_input);
     const int64_t block = along_outputs ? line : kBlock, depth = along_outputs ? kBlock : line;
     const int64_t blocks = (outputs + block - 1) / block;
     const int64_t grain = 32768 / (block * fan_in()) + 1;
