@@ -13,6 +13,7 @@ namespace {
 
 struct Layer {
   int64_t images, channels, outputs, size;
+  int64_t stride = 1;
 };
 
 std::vector<double> values(const Tensor& x) { return x.to(DType::f64).to_vector<double>(); }
@@ -34,10 +35,10 @@ void print_error(const Tensor& x, const std::vector<double>& exact) {
 
 /// y, dx and dw of a convolution in a dtype.
 std::vector<Tensor> passes(const Tensor& x0, const Tensor& w0, const Tensor& dy, DType dtype,
-                           ConvAlgorithm algorithm) {
+                           int64_t stride, ConvAlgorithm algorithm) {
   const Tensor x = x0.to(dtype).detach().set_requires_grad();
   const Tensor w = w0.to(dtype).detach().set_requires_grad();
-  const Tensor y = conv2d(x, w, {}, {.padding = 1, .algorithm = algorithm});
+  const Tensor y = conv2d(x, w, {}, {.stride = stride, .padding = 1, .algorithm = algorithm});
   y.backward(dy.to(dtype));
   return {y, x.grad(), w.grad()};
 }
@@ -50,23 +51,25 @@ int main() {
       "| images, channels, image | | y | dx | dweight |\n"
       "|---|---|---|---|---|\n");
   for (const Layer& layer : {Layer{128, 16, 16, 32}, Layer{64, 32, 64, 14}, Layer{32, 64, 64, 32},
-                             Layer{32, 256, 256, 8}, Layer{32, 512, 512, 4}}) {
+                             Layer{32, 256, 256, 8}, Layer{32, 512, 512, 4},
+                             Layer{32, 64, 128, 32, 2}, Layer{32, 256, 512, 8, 2}}) {
     // As in a net: after a ReLU, with He's weights.
     const Tensor x = relu(randn({layer.images, layer.channels, layer.size, layer.size}));
     const Tensor w = randn({layer.outputs, layer.channels, 3, 3}) *
                      std::sqrt(2.0 / (9.0 * static_cast<double>(layer.channels)));
-    const Tensor dy = randn({layer.images, layer.outputs, layer.size, layer.size});
+    const int64_t output = layer.size / layer.stride;
+    const Tensor dy = randn({layer.images, layer.outputs, output, output});
     std::vector<std::vector<double>> exact;
-    for (const Tensor& pass : passes(x, w, dy, DType::f64, ConvAlgorithm::direct)) {
+    for (const Tensor& pass : passes(x, w, dy, DType::f64, layer.stride, ConvAlgorithm::direct)) {
       exact.push_back(values(pass));
     }
     for (const bool winograd : {false, true}) {
       const auto algorithm = winograd ? ConvAlgorithm::automatic : ConvAlgorithm::direct;
-      const auto found = passes(x, w, dy, DType::f32, algorithm);
-      std::printf("| %lld, %lld to %lld, %lldx%lld | %s |", static_cast<long long>(layer.images),
+      const auto found = passes(x, w, dy, DType::f32, layer.stride, algorithm);
+      std::printf("| %lld, %lld to %lld, %lldx%lld%s | %s |", static_cast<long long>(layer.images),
                   static_cast<long long>(layer.channels), static_cast<long long>(layer.outputs),
                   static_cast<long long>(layer.size), static_cast<long long>(layer.size),
-                  winograd ? "Winograd" : "direct");
+                  layer.stride == 2 ? ", stride 2" : "", winograd ? "Winograd" : "direct");
       for (size_t i = 0; i < found.size(); ++i) print_error(found[i], exact[i]);
       std::printf("\n");
     }

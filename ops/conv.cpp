@@ -100,13 +100,13 @@ Conv checked(const Tensor& x, const Tensor& weight, const Tensor& bias, const Co
 // ---- kernels
 
 winograd::Shape winograd_shape(const Conv& v) {
-  return {v.n, v.c, v.k, v.h, v.w, v.padding.h, v.padding.w};
+  return {v.n, v.c, v.k, v.h, v.w, v.padding.h, v.padding.w, v.stride.h};
 }
 
 bool use_winograd(const Conv& v) {
-  return v.algorithm == ConvAlgorithm::automatic && v.r == 3 && v.s == 3 && v.stride == Size2d(1) &&
-         v.dilation == Size2d(1) && v.groups == 1 && v.padding.h <= 2 && v.padding.w <= 2 &&
-         winograd::profitable(winograd_shape(v));
+  return v.algorithm == ConvAlgorithm::automatic && v.r == 3 && v.s == 3 && v.stride.h <= 2 &&
+         v.stride.w == v.stride.h && v.dilation == Size2d(1) && v.groups == 1 && v.padding.h <= 2 &&
+         v.padding.w <= 2 && winograd::profitable(winograd_shape(v));
 }
 
 // The memory order in which the kernels take and give activations.

@@ -7,8 +7,8 @@
 namespace tern {
 
 /// Which algorithm computes a float32 convolution. `automatic` chooses by the shape between Tern's
-/// Winograd F(4x4,3x3), which rounds a few times coarser, and oneDNN's direct convolution; `direct`
-/// forces the latter.
+/// Winograd convolution (3x3, stride 1 or 2), which rounds a few times coarser, and oneDNN's direct
+/// convolution; `direct` forces the latter.
 enum class ConvAlgorithm : uint8_t { automatic, direct };
 
 /// How the window goes over the image, as torch.nn.Conv2d's arguments.

@@ -8,7 +8,7 @@
 
 #include "winograd_kernels.h"
 
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,prfchw")
 
 namespace tern::kernels::winograd {
 namespace {

@@ -29,15 +29,32 @@ inline int64_t padded(int64_t floats) { return round_up(floats, 16) + 16; }
 
 inline size_t float_bytes(int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); }
 
+/// Calls body(product, transformed weight, whether it is the weight's first) for the products of a
+/// tile, one for each point in two dimensions: the products of a weight follow each other.
+template <class Body>
+void for_products(const Transforms& transforms, Body body) {
+  const int products = transforms.products;
+  const auto end = [=](int weight) { return weight == kWeights - 1 ? products : weight + 1; };
+  for (int i = 0; i < kWeights; ++i) {
+    for (int j = 0; j < kWeights; ++j) {
+      for (int row = i; row < end(i); ++row) {
+        for (int column = j; column < end(j); ++column) {
+          body(row * products + column, i * kWeights + j, row == i && column == j);
+        }
+      }
+    }
+  }
+}
+
 /// Transformed tiles (V or D) in memory: [chunk of 64 channels][xi][tile][channel], so that what
 /// one matrix product reads is contiguous.
 struct TransformedTiles {
   int64_t row, xi_stride, chunk_stride, floats;
 
-  TransformedTiles(int64_t tiles, int64_t channels, int64_t lanes)
+  TransformedTiles(const Transforms& transforms, int64_t tiles, int64_t channels, int64_t lanes)
       : row(std::min(kChunk, round_up(channels, lanes))),
         xi_stride(padded(tiles * row)),
-        chunk_stride(kPoints * xi_stride),
+        chunk_stride(transforms.products * transforms.products * xi_stride),
         floats(divide_up(channels, kChunk) * chunk_stride) {}
 
   /// Where the row of `tile` for point xi starts; `channel` is the first of a chunk.
@@ -61,37 +78,40 @@ struct Images {
   int64_t h, w, channels;
 };
 
-/// Output tiles of a convolution, numbered by image, then row, then column.
+/// Where the side x side pixels of a tile are: tile (i, j) of an image begins at pixel
+/// (first_h + i * step, first_w + j * step).
+struct Window {
+  int64_t side, step, first_h, first_w;
+};
+
+/// Tiles of a convolution's result, numbered by image, then row, then column.
 struct Tiles {
   int64_t rows, columns, count;
 
-  Tiles(int64_t images, int64_t output_h, int64_t output_w)
-      : rows(divide_up(output_h, kTile)),
-        columns(divide_up(output_w, kTile)),
-        count(images * rows * columns) {}
+  Tiles(int64_t images, int64_t tile_rows, int64_t tile_columns)
+      : rows(tile_rows), columns(tile_columns), count(images * tile_rows * tile_columns) {}
 
-  /// Pointers to the kSide x kSide pixels of a tile; the tile's first pixel is (-pad_h, -pad_w)
-  /// away from its first output pixel. Pixels outside of the image point to `outside`.
-  template <int kSide, class Float>
-  void find_pixels(int64_t tile, const Images<Float>& images, int64_t pad_h, int64_t pad_w,
-                   Float* outside, Float** pixels) const {
+  /// Pointers to the pixels of a tile. Pixels outside of the image point to `outside`.
+  template <class Float>
+  void find_pixels(int64_t tile, const Images<Float>& images, const Window& window, Float* outside,
+                   Float** pixels) const {
     const int64_t image = tile / (rows * columns), in_image = tile % (rows * columns);
-    const int64_t y0 = in_image / columns * kTile - pad_h;
-    const int64_t x0 = in_image % columns * kTile - pad_w;
+    const int64_t y0 = window.first_h + in_image / columns * window.step;
+    const int64_t x0 = window.first_w + in_image % columns * window.step;
     // Most tiles lie inside: find theirs without a comparison per pixel.
-    if (y0 >= 0 && x0 >= 0 && y0 + kSide <= images.h && x0 + kSide <= images.w) {
+    if (y0 >= 0 && x0 >= 0 && y0 + window.side <= images.h && x0 + window.side <= images.w) {
       Float* row = images.data + ((image * images.h + y0) * images.w + x0) * images.channels;
-      for (int i = 0; i < kSide; ++i, row += images.w * images.channels) {
+      for (int64_t i = 0; i < window.side; ++i, row += images.w * images.channels) {
         Float* pixel = row;
-        for (int j = 0; j < kSide; ++j, pixel += images.channels) *pixels++ = pixel;
+        for (int64_t j = 0; j < window.side; ++j, pixel += images.channels) *pixels++ = pixel;
       }
       return;
     }
-    for (int64_t i = 0; i < kSide; ++i) {
+    for (int64_t i = 0; i < window.side; ++i) {
       const int64_t y = y0 + i;
       const bool row_inside = y >= 0 && y < images.h;
       const int64_t row = (image * images.h + y) * images.w;
-      for (int64_t j = 0; j < kSide; ++j) {
+      for (int64_t j = 0; j < window.side; ++j) {
         const int64_t x = x0 + j;
         const bool inside = row_inside && x >= 0 && x < images.w;
         *pixels++ = inside ? images.data + (row + x) * images.channels : outside;
@@ -100,18 +120,24 @@ struct Tiles {
   }
 
   /// Calls transform(pixels of the tile, pixels of the next tile, index) for `how_many` tiles.
-  template <int kSide, class Transform>
-  void for_each(int64_t first, int64_t how_many, const Images<const float>& images, int64_t pad_h,
-                int64_t pad_w, const float* zeros, Transform transform) const {
-    const float* pixels[2][kSide * kSide];
-    find_pixels<kSide>(first, images, pad_h, pad_w, zeros, pixels[0]);
+  template <class Float, class Transform>
+  void for_each(int64_t first, int64_t how_many, const Images<Float>& images, const Window& window,
+                Float* outside, Transform transform) const {
+    Float* pixels[2][kMaxPixels];
+    find_pixels(first, images, window, outside, pixels[0]);
     for (int64_t i = 0; i < how_many; ++i) {
-      const float** next = pixels[(i + 1) % 2];
-      find_pixels<kSide>(std::min(first + i + 1, count - 1), images, pad_h, pad_w, zeros, next);
+      Float** next = pixels[(i + 1) % 2];
+      find_pixels(std::min(first + i + 1, count - 1), images, window, outside, next);
       transform(pixels[i % 2], next, i);
     }
   }
 };
+
+/// The transforms of a convolution, forward and backward to the weights; the tiles of its results;
+/// and the patches of x from which they are computed.
+const Transforms& transforms_of(const Kernels& kernels, const Shape& shape);
+Tiles tiles_of(const Shape& shape);
+Window patches_of(const Kernels& kernels, const Shape& shape);
 
 /// Calls body(thread, task) for task = 0..tasks-1. Each thread begins with a share of its own (Note
 /// [Data stay with their thread]), and helps the others when it is done. 0 <= thread < threads,

@@ -15,36 +15,39 @@ constexpr int64_t kTaps = 9;
 
 struct WeightGradient {
   Shape shape;
+  const Transforms& transforms;
   Images<const float> x, dy;
+  Window patches;
   Tiles tiles;
   const float* zeros;  // what stands outside of the images
 
-  WeightGradient(const Shape& s, const float* x_data, const float* dy_data, const float* zero_row)
+  WeightGradient(const Kernels& kernels, const Shape& s, const float* x_data, const float* dy_data,
+                 const float* zero_row)
       : shape(s),
+        transforms(transforms_of(kernels, s)),
         x{x_data, s.h, s.w, s.c},
         dy{dy_data, s.output_h(), s.output_w(), s.k},
-        tiles(s.n, s.output_h(), s.output_w()),
+        patches(patches_of(kernels, s)),
+        tiles(tiles_of(s)),
         zeros(zero_row) {}
 
   /// V and D of tiles [first, first + count), as tiles [to, to + count) of v and d.
-  void transform(const Kernels& kernels, int64_t first, int64_t count, float* v,
-                 const TransformedTiles& v_layout, float* d, const TransformedTiles& d_layout,
-                 int64_t to) const {
-    tiles.for_each<kPatch>(first, count, x, shape.pad_h, shape.pad_w, zeros,
-                           [&](const float** patch, const float** next, int64_t i) {
-                             for_chunks(shape.c, [&](int64_t c, int64_t cs) {
-                               kernels.transform_input(patch, next, c, cs,
-                                                       v + v_layout.offset(c, 0, to + i),
-                                                       v_layout.xi_stride);
-                             });
-                           });
-    tiles.for_each<kTile>(
-        first, count, dy, 0, 0, zeros, [&](const float** tile, const float** next, int64_t i) {
-          for_chunks(shape.k, [&](int64_t k, int64_t ks) {
-            kernels.transform_gradient(tile, next, k, ks, d + d_layout.offset(k, 0, to + i),
-                                       d_layout.xi_stride);
-          });
-        });
+  void transform(int64_t first, int64_t count, float* v, const TransformedTiles& v_layout, float* d,
+                 const TransformedTiles& d_layout, int64_t to) const {
+    tiles.for_each(first, count, x, patches, zeros,
+                   [&](const float** patch, const float** next, int64_t i) {
+                     for_chunks(shape.c, [&](int64_t c, int64_t cs) {
+                       transforms.input(patch, next, c, cs, v + v_layout.offset(c, 0, to + i),
+                                        v_layout.xi_stride);
+                     });
+                   });
+    tiles.for_each(first, count, dy, {kTile, kTile, 0, 0}, zeros,
+                   [&](const float** tile, const float** next, int64_t i) {
+                     for_chunks(shape.k, [&](int64_t k, int64_t ks) {
+                       transforms.gradient(tile, next, k, ks, d + d_layout.offset(k, 0, to + i),
+                                           d_layout.xi_stride);
+                     });
+                   });
   }
 };
 
@@ -56,8 +59,8 @@ void sum_by_tiles(const Kernels& kernels, const WeightGradient& problem, int thr
   const Shape& s = problem.shape;
   const int64_t m_row = round_up(s.c, kernels.lanes);
   const int64_t m_xi = padded(s.k * m_row);
-  const TransformedTiles v_layout(kTilesAtOnce, s.c, kernels.lanes);
-  const TransformedTiles d_layout(kTilesAtOnce, s.k, kernels.lanes);
+  const TransformedTiles v_layout(problem.transforms, kTilesAtOnce, s.c, kernels.lanes);
+  const TransformedTiles d_layout(problem.transforms, kTilesAtOnce, s.k, kernels.lanes);
   const int64_t own_floats = v_layout.floats + d_layout.floats + kPoints * m_xi;
   const int64_t weights = s.k * s.c * kTaps;
 
@@ -73,27 +76,27 @@ void sum_by_tiles(const Kernels& kernels, const WeightGradient& problem, int thr
     const int64_t end = problem.tiles.count * (slice + 1) / slices;
     for (int64_t first = begin; first < end; first += kTilesAtOnce) {
       const int64_t count = std::min(kTilesAtOnce, end - first);
-      problem.transform(kernels, first, count, v, v_layout, d, d_layout, 0);
-      for (int64_t xi = 0; xi < kPoints; ++xi) {
+      problem.transform(first, count, v, v_layout, d, d_layout, 0);
+      for_products(problem.transforms, [&](int xi, int weight, bool first_product) {
         for_chunks(s.k, [&](int64_t k, int64_t ks) {
           for_chunks(s.c, [&](int64_t c, int64_t cs) {
             kernels.multiply_transposed({.a = d + d_layout.offset(k, xi, 0),
                                          .a_stride = d_layout.row,
                                          .b = v + v_layout.offset(c, xi, 0),
                                          .b_stride = v_layout.row,
-                                         .m = m + xi * m_xi + k * m_row + c,
+                                         .m = m + weight * m_xi + k * m_row + c,
                                          .m_stride = m_row,
                                          .rows = ks,
                                          .columns = round_up(cs, kernels.lanes),
                                          .depth = count,
-                                         .add = first > begin});
+                                         .add = first > begin || !first_product});
           });
         });
-      }
+      });
     }
     for (int64_t k = 0; k < s.k; ++k) {
-      kernels.transform_weight_gradient(m + k * m_row, m_xi, s.c, false,
-                                        sums + slice * weights + k * s.c * kTaps);
+      problem.transforms.weight_gradient(m + k * m_row, m_xi, s.c, false,
+                                         sums + slice * weights + k * s.c * kTaps);
     }
   });
 
@@ -114,11 +117,12 @@ void sum_by_weights(const Kernels& kernels, const WeightGradient& problem, int t
   constexpr int64_t kTilesPerSum = 64;     // summed in registers before rounding into M
   const Shape& s = problem.shape;
   const int64_t chunks_c = divide_up(s.c, kChunk), chunks_k = divide_up(s.k, kChunk);
-  const int64_t fitting = kMaxFloats / (kPoints * kChunk * (chunks_c + chunks_k));
+  const int64_t products = int64_t{problem.transforms.products} * problem.transforms.products;
+  const int64_t fitting = kMaxFloats / (products * kChunk * (chunks_c + chunks_k));
   const int64_t rounds = divide_up(problem.tiles.count, std::max<int64_t>(fitting, 32));
   const int64_t at_once = divide_up(problem.tiles.count, rounds);
-  const TransformedTiles v_layout(at_once, s.c, kernels.lanes);
-  const TransformedTiles d_layout(at_once, s.k, kernels.lanes);
+  const TransformedTiles v_layout(problem.transforms, at_once, s.c, kernels.lanes);
+  const TransformedTiles d_layout(problem.transforms, at_once, s.k, kernels.lanes);
   const int64_t m_row = v_layout.row, m_xi = padded(kChunk * m_row);
 
   const memory::Scratch shared_memory(float_bytes(v_layout.floats + d_layout.floats));
@@ -131,30 +135,30 @@ void sum_by_weights(const Kernels& kernels, const WeightGradient& problem, int t
     constexpr int64_t kTilesPerTask = 4;
     run_tasks(threads, divide_up(count, kTilesPerTask), [&](int, int64_t task) {
       const int64_t first = task * kTilesPerTask;
-      problem.transform(kernels, begin + first, std::min(kTilesPerTask, count - first), v, v_layout,
-                        d, d_layout, first);
+      problem.transform(begin + first, std::min(kTilesPerTask, count - first), v, v_layout, d,
+                        d_layout, first);
     });
     run_tasks(threads, chunks_c * chunks_k, [&](int thread, int64_t task) {
       float* m = own_memory.as<float>() + thread * kPoints * m_xi;
       const int64_t c = task % chunks_c * kChunk, k = task / chunks_c * kChunk;
       const int64_t cs = std::min(kChunk, s.c - c), ks = std::min(kChunk, s.k - k);
-      for (int64_t xi = 0; xi < kPoints; ++xi) {
+      for_products(problem.transforms, [&](int xi, int weight, bool first_product) {
         for (int64_t tile = 0; tile < count; tile += kTilesPerSum) {
           kernels.multiply_transposed({.a = d + d_layout.offset(k, xi, tile),
                                        .a_stride = d_layout.row,
                                        .b = v + v_layout.offset(c, xi, tile),
                                        .b_stride = v_layout.row,
-                                       .m = m + xi * m_xi,
+                                       .m = m + weight * m_xi,
                                        .m_stride = m_row,
                                        .rows = ks,
                                        .columns = round_up(cs, kernels.lanes),
                                        .depth = std::min(kTilesPerSum, count - tile),
-                                       .add = tile > 0});
+                                       .add = tile > 0 || !first_product});
         }
-      }
+      });
       for (int64_t i = 0; i < ks; ++i) {
-        kernels.transform_weight_gradient(m + i * m_row, m_xi, cs, begin > 0,
-                                          dw + ((k + i) * s.c + c) * kTaps);
+        problem.transforms.weight_gradient(m + i * m_row, m_xi, cs, begin > 0,
+                                           dw + ((k + i) * s.c + c) * kTaps);
       }
     });
   }
@@ -170,7 +174,7 @@ void backward_weights(const Shape& s, const float* x, const float* dy, float* dw
   const int64_t channels = std::max(s.c, s.k);
   const memory::Scratch zeros(float_bytes(channels));
   std::memset(zeros.as<float>(), 0, float_bytes(channels));
-  const WeightGradient problem(s, x, dy, zeros.as<float>());
+  const WeightGradient problem(kernels, s, x, dy, zeros.as<float>());
   if (problem.tiles.count == 0) {
     std::memset(dw, 0, float_bytes(s.k * s.c * kTaps));
     return;
