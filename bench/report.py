@@ -118,6 +118,12 @@ def further_table(runs, avx2):
                      f"{run['tern_mb']:.0f} MB; PyTorch {run['pytorch_mb']:.0f} and "
                      f"{run['pytorch_channels_last_mb']:.0f}: {run['share']:.2f} of PyTorch's",
                      "at most 0.5", verdict(run["share"] <= 0.5), command("memory/")])
+    if "memory/batches" in runs:
+        run = runs["memory/batches"]
+        rows.append(["cnn28, 50 sizes of batches at random, most memory of the process",
+                     f"{run['early_mb']:.1f} MB after 1,000 steps, {run['late_mb']:.1f} after 10,000",
+                     "flat (at most 1 % more)",
+                     verdict(run["late_mb"] <= 1.01 * run["early_mb"]), command("memory/")])
     return table(["figure", "measured", "wanted", "", "by"], rows)
 
 

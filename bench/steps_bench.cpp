@@ -16,8 +16,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "timing.h"
 #include "work.h"
@@ -155,49 +157,87 @@ void batch(benchmark::State& state, const std::string& name) {
 
 // ---- memory: each figure by a process that does nothing else ----------------------------------
 
-/// Runs five steps in this process and prints the most memory that it ever had, in kB.
-int print_peak_memory(const std::string& who, const std::string& name) {
-  Step step = who == "tern"      ? work(name).step
-              : who == "pytorch" ? peer(work(name)).contiguous
-                                 : peer(work(name)).channels_last;
-  for (int i = 0; i < 5; ++i) step();
+/// Prints the most memory that this process ever had, in kB.
+void print_peak() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
     if (line.rfind("VmHWM:", 0) == 0) std::printf("%lld\n", std::atoll(line.c_str() + 6));
   }
+}
+
+/// Five steps.
+int print_peak_of_steps(const std::string& who, const std::string& name) {
+  Step step = who == "tern"      ? work(name).step
+              : who == "pytorch" ? peer(work(name)).contiguous
+                                 : peer(work(name)).channels_last;
+  for (int i = 0; i < 5; ++i) step();
+  print_peak();
   return 0;
 }
 
-double peak_megabytes(const std::string& program, const std::string& who, const std::string& name) {
-  const std::string command = "'" + program + "' --peak-memory " + who + " " + name;
-  FILE* output = popen(command.c_str(), "r");
-  long long kilobytes = 0;
-  if (!output || std::fscanf(output, "%lld", &kilobytes) != 1) kilobytes = 0;
-  if (output) pclose(output);
-  return static_cast<double>(kilobytes) / 1024;
+/// 10,000 steps with 50 sizes of batches at random; after the first thousand, and after all.
+int print_peaks_of_batches() {
+  const auto net = work("cnn28").net;
+  tern::optim::SGD optimizer(net->parameters(), {.lr = 1e-3, .momentum = 0.9});
+  std::mt19937 engine(0);
+  for (int step = 1; step <= 10'000; ++step) {
+    const auto images = static_cast<int64_t>(2 * (1 + engine() % 50));
+    const tern::Tensor x = tern::randn({images, 1, 28, 28});
+    const tern::Tensor classes = tern::zeros({images}, tern::DType::i64);
+    optimizer.zero_grad();
+    tern::cross_entropy((*net)(x), classes).backward();
+    optimizer.step();
+    if (step == 1000 || step == 10'000) print_peak();
+  }
+  return 0;
+}
+
+/// What a program prints about its memory, in MB; empty if it fails.
+std::vector<double> megabytes(const std::string& program, const std::string& arguments) {
+  std::vector<double> result;
+  FILE* output = popen(("'" + program + "' " + arguments).c_str(), "r");
+  if (!output) return result;
+  for (long long kilobytes = 0; std::fscanf(output, "%lld", &kilobytes) == 1;) {
+    result.push_back(static_cast<double>(kilobytes) / 1024);
+  }
+  return pclose(output) == 0 ? result : std::vector<double>();
+}
+
+/// The program that is not linked with PyTorch.
+std::string alone() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "steps_bench";
 }
 
 void memory(benchmark::State& state, const std::string& name) {
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
-  // Tern's figure comes from the program that is not linked with PyTorch.
-  const std::string alone = self.parent_path() / "steps_bench";
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe");
   const bool with_peer = !peer_version().empty();
-  double tern = 0, contiguous = 0, channels_last = 0;
+  std::vector<double> tern, contiguous, channels_last;
   for (auto _ : state) {
-    tern = peak_megabytes(alone, "tern", name);
+    tern = megabytes(alone(), "--peak-memory tern " + name);
     if (!with_peer) continue;
-    contiguous = peak_megabytes(self, "pytorch", name);
-    channels_last = peak_megabytes(self, "pytorch_channels_last", name);
+    contiguous = megabytes(self, "--peak-memory pytorch " + name);
+    channels_last = megabytes(self, "--peak-memory pytorch_channels_last " + name);
   }
-  if (tern == 0 || (with_peer && (contiguous == 0 || channels_last == 0))) {
+  if (tern.empty() || (with_peer && (contiguous.empty() || channels_last.empty()))) {
     failed = true;
     return state.SkipWithError("a process whose memory was to be measured failed");
   }
-  state.counters["tern_mb"] = tern;
+  state.counters["tern_mb"] = tern[0];
   if (!with_peer) return;
-  state.counters["pytorch_mb"] = contiguous;
-  state.counters["pytorch_channels_last_mb"] = channels_last;
-  state.counters["share"] = tern / std::min(contiguous, channels_last);
+  state.counters["pytorch_mb"] = contiguous[0];
+  state.counters["pytorch_channels_last_mb"] = channels_last[0];
+  state.counters["share"] = tern[0] / std::min(contiguous[0], channels_last[0]);
+}
+
+void memory_of_batches(benchmark::State& state) {
+  std::vector<double> peaks;
+  for (auto _ : state) peaks = megabytes(alone(), "--memory-of-batches");
+  if (peaks.size() != 2) {
+    failed = true;
+    return state.SkipWithError("a process whose memory was to be measured failed");
+  }
+  state.counters["early_mb"] = peaks[0];
+  state.counters["late_mb"] = peaks[1];
 }
 
 // ---- the program ------------------------------------------------------------------------------
@@ -243,6 +283,7 @@ void register_all() {
   timed(benchmark::RegisterBenchmark("threads/resnet18", threads, "resnet18"));
   timed(benchmark::RegisterBenchmark("batch/resnet20", batch, "resnet20"));
   benchmark::RegisterBenchmark("memory/resnet20", memory, "resnet20")->Iterations(1);
+  benchmark::RegisterBenchmark("memory/batches", memory_of_batches)->Iterations(1);
 }
 
 }  // namespace
@@ -250,8 +291,9 @@ void register_all() {
 int main(int argc, char** argv) {
   tern::manual_seed(0);
   if (argc == 4 && std::string(argv[1]) == "--peak-memory") {
-    return print_peak_memory(argv[2], argv[3]);
+    return print_peak_of_steps(argv[2], argv[3]);
   }
+  if (argc == 2 && std::string(argv[1]) == "--memory-of-batches") return print_peaks_of_batches();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   add_context();
