@@ -244,12 +244,13 @@ TEST_P(WinogradStride, EveryScheduleIsExact) {
     const int64_t stride = GetParam(), size = stride * output;
     expect_all_passes_exact({n, c, k, size, size, pad_h, pad_w, stride});
   };
-  expect_exact(5, 16, 16, 32, 1, 1);    // many tiles, one narrow panel
-  expect_exact(2, 80, 64, 32, 1, 1);    // many tiles, two chunks of channels
-  expect_exact(3, 64, 150, 14, 1, 1);   // few tiles one way, many the other
-  expect_exact(9, 130, 170, 14, 1, 1);  // few tiles, but more than one block
-  expect_exact(2, 200, 200, 7, 1, 1);   // more weights than one core's cache holds
-  expect_exact(7, 300, 56, 32, 0, 2);   // and too many tiles to transform at once
+  expect_exact(5, 16, 16, 32, 1, 1);     // few weights, one narrow panel
+  expect_exact(2, 80, 150, 32, 1, 1);    // two chunks of channels, three panels
+  expect_exact(7, 300, 56, 32, 0, 2);    // too many tiles to transform at once
+  expect_exact(12, 184, 184, 13, 1, 1);  // more weights than each thread transforms for itself
+  expect_exact(10, 184, 190, 14, 1, 1);  // few tiles, but more than one block
+  expect_exact(3, 160, 260, 14, 1, 1);   // few tiles one way, many the other
+  expect_exact(2, 200, 200, 7, 1, 1);    // few tiles, one block
 }
 
 TEST(Winograd, NoImagesGiveNoOutputAndZeroGradient) {

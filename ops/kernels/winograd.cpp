@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -104,8 +105,13 @@ void transform_outputs(const Convolution& conv, float* lost, int64_t first, int6
                       });
 }
 
-/// Schedule A, many tiles: U of all weights first; then each task takes a few tiles through all
-/// three steps, 64 output channels at a time, with V and M in the second-level cache.
+/// Up to so many weights, each thread transforms them all for itself: faster than to transform a
+/// share of them and to fetch the others from another processor's cache (16 images of 64x8x8 took
+/// two threads as long as one; now 0.6 of that).
+constexpr int64_t kMaxOwnU = 128 * 256;
+
+/// Schedule A, few weights or many tiles: U of all weights first; then each task takes a few tiles
+/// through all three steps, 64 output channels at a time, with V and M in the second-level cache.
 void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int threads) {
   constexpr int64_t kPanel = 64;
   const int64_t panels = divide_up(conv.out(), kPanel);
@@ -119,23 +125,35 @@ void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int thre
   const int64_t m_xi = padded(block * panel_width(0));
   const int64_t own_floats = v_layout.floats + conv.products() * m_xi;
 
-  const memory::Scratch u_memory(float_bytes(panels * u_panel));
+  const bool own_u = conv.in() * conv.out() <= kMaxOwnU;
+  const memory::Scratch u_memory(float_bytes((own_u ? threads : 1) * panels * u_panel));
   const memory::Scratch own_memory(float_bytes(threads * own_floats));
   const Outside outside(conv);
-  float* u = u_memory.as<float>();
 
-  constexpr int64_t kInsAtOnce = 16;
-  const int64_t parts = divide_up(conv.in(), kInsAtOnce);
-  run_tasks(threads, panels * parts, [&](int, int64_t task) {
-    const int64_t panel = task / parts, in = task % parts * kInsAtOnce;
+  // U of input channels [in, in + ins) for the output channels of a panel.
+  const auto transform_weights = [&](int64_t panel, int64_t in, int64_t ins, float* u) {
     Weights part = conv.weights;
     part.w += panel * kPanel * part.out_stride + in * part.in_stride;
-    conv.transforms.weights(
-        part, std::min(kPanel, conv.out() - panel * kPanel), std::min(kInsAtOnce, conv.in() - in),
-        u + panel * u_panel + in * panel_width(panel), panel_width(panel), u_xi(panel));
-  });
+    conv.transforms.weights(part, std::min(kPanel, conv.out() - panel * kPanel), ins,
+                            u + panel * u_panel + in * panel_width(panel), panel_width(panel),
+                            u_xi(panel));
+  };
+  const auto own_u_is_ready = std::make_unique<bool[]>(static_cast<size_t>(threads));
+  if (!own_u) {
+    constexpr int64_t kInsAtOnce = 16;
+    const int64_t parts = divide_up(conv.in(), kInsAtOnce);
+    run_tasks(threads, panels * parts, [&](int, int64_t task) {
+      const int64_t in = task % parts * kInsAtOnce;
+      transform_weights(task / parts, in, std::min(kInsAtOnce, conv.in() - in),
+                        u_memory.as<float>());
+    });
+  }
 
   run_tasks(threads, divide_up(conv.tiles.count, block), [&](int thread, int64_t task) {
+    float* u = u_memory.as<float>() + (own_u ? thread * panels * u_panel : 0);
+    if (own_u && !std::exchange(own_u_is_ready[static_cast<size_t>(thread)], true)) {
+      for (int64_t panel = 0; panel < panels; ++panel) transform_weights(panel, 0, conv.in(), u);
+    }
     float* v = own_memory.as<float>() + thread * own_floats;
     float* m = v + v_layout.floats;
     const int64_t first = task * block, count = std::min(block, conv.tiles.count - first);
@@ -162,8 +180,9 @@ void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int thre
   });
 }
 
-/// Schedule B, few tiles (V smaller than U): V of all tiles first; then each task takes a few
-/// output channels and transforms their weights chunk by chunk. U never exists in memory.
+/// Schedule B, many weights and few tiles (V smaller than U): V of all tiles first; then each task
+/// takes a few output channels and transforms their weights chunk by chunk. U never exists in
+/// memory.
 void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int threads) {
   const int64_t max_tiles = 5184 / conv.products();  // M of 64 channels: 1.3 MB
   int64_t width = 64;                                // narrower where that keeps the threads busy
@@ -217,7 +236,7 @@ void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int t
 void convolve(const Kernels& kernels, const Convolution& conv) {
   const int threads = num_threads();
   if (conv.tiles.count == 0) return;
-  if (conv.tiles.count < conv.out()) {
+  if (conv.in() * conv.out() > kMaxOwnU && conv.tiles.count < conv.out()) {
     convolve_by_channels(kernels, conv, threads);
   } else {
     convolve_by_tiles(kernels, conv, threads);
