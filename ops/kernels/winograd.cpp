@@ -105,11 +105,6 @@ void transform_outputs(const Convolution& conv, float* lost, int64_t first, int6
                       });
 }
 
-/// Up to so many weights, each thread transforms them all for itself: faster than to transform a
-/// share of them and to fetch the others from another processor's cache (16 images of 64x8x8 took
-/// two threads as long as one; now 0.6 of that).
-constexpr int64_t kMaxOwnU = 128 * 256;
-
 /// Schedule A, few weights or many tiles: U of all weights first; then each task takes a few tiles
 /// through all three steps, 64 output channels at a time, with V and M in the second-level cache.
 void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int threads) {
@@ -125,7 +120,7 @@ void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int thre
   const int64_t m_xi = padded(block * panel_width(0));
   const int64_t own_floats = v_layout.floats + conv.products() * m_xi;
 
-  const bool own_u = conv.in() * conv.out() <= kMaxOwnU;
+  const bool own_u = conv.in() * conv.out() <= kMaxOwnWeights;
   const memory::Scratch u_memory(float_bytes((own_u ? threads : 1) * panels * u_panel));
   const memory::Scratch own_memory(float_bytes(threads * own_floats));
   const Outside outside(conv);
@@ -236,7 +231,7 @@ void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int t
 void convolve(const Kernels& kernels, const Convolution& conv) {
   const int threads = num_threads();
   if (conv.tiles.count == 0) return;
-  if (conv.in() * conv.out() > kMaxOwnU && conv.tiles.count < conv.out()) {
+  if (conv.in() * conv.out() > kMaxOwnWeights && conv.tiles.count < conv.out()) {
     convolve_by_channels(kernels, conv, threads);
   } else {
     convolve_by_tiles(kernels, conv, threads);

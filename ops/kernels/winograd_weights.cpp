@@ -180,7 +180,6 @@ void backward_weights(const Shape& s, const float* x, const float* dy, float* dw
     return;
   }
 
-  constexpr int64_t kMaxOwnWeights = 128 * 128;  // M of so many fits near a core: 2.4 MB
   if (s.c * s.k > kMaxOwnWeights) {
     sum_by_weights(kernels, problem, threads, dw);
     return;
