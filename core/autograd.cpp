@@ -180,7 +180,6 @@ class Engine {
     for (Slot& slot : slots_) {
       if (!slot.wanted || !slot.grad.defined() || slot.node->inputs_.empty()) continue;
       step(slot);
-      if (!slot.target && !slot.node->retain_grad_) slot.grad = Tensor();
     }
   }
 
@@ -191,13 +190,13 @@ class Engine {
       Node& node = *slot.node;
       if (!slot.grad.defined() || !(node.inputs_.empty() || node.retain_grad_)) continue;
       if (node.grad_.defined()) {
-        node.grad_ = accumulate(node.grad_, slot.grad, is_unshared(node.grad_));
+        node.grad_ = accumulate(node.grad_, slot.grad, node.grad_.is_unshared());
         continue;
       }
       // Note [Gradient order contract]: a parameter's gradient lies as the parameter does, so that
       // optimizers may run over raw memory.
       Tensor grad = to_order(std::exchange(slot.grad, Tensor()), node.order_);
-      const bool ours = slot.ours || is_unshared(grad);
+      const bool ours = slot.ours || grad.is_unshared();
       node.grad_ = ours || create_graph_ ? grad : grad.clone();
     }
   }
@@ -215,10 +214,6 @@ class Engine {
     bool wanted = true;   // leads to something that was asked for
     bool target = false;  // was asked for
   };
-
-  static bool is_unshared(const Tensor& x) {
-    return x.use_count() == 1 && x.storage().use_count() == 1;
-  }
 
   void collect(Node* root) {
     std::vector<Node*> stack{root};
@@ -250,8 +245,12 @@ class Engine {
       node.wanted_ |= uint64_t{wanted} << i;
     }
     if (node.wanted_ == 0) return;
-    const ProfilerRange range(node, slot.grad);
-    Gradients gradients = node.backward(slot.grad);
+    // Note [Gradients in place]: from here on, a gradient that nobody asked for belongs to the
+    // node, whose backward may write over it when nobody else shares it.
+    const bool kept = slot.target || node.retain_grad_;
+    const Tensor grad = kept ? slot.grad : std::exchange(slot.grad, Tensor());
+    const ProfilerRange range(node, grad);
+    Gradients gradients = node.backward(grad);
     if (!retain_graph_) node.free_saved();
     if (gradients.size() != node.inputs_.size()) {
       fail(node.name(), "backward returned ", gradients.size(), " gradients for ",

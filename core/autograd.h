@@ -74,7 +74,8 @@ class Node : public std::enable_shared_from_this<Node> {
 
   /// The operation's name, for messages.
   virtual const char* name() const = 0;
-  /// dy has the shape and dtype of the output (its memory order may differ).
+  /// dy has the shape and dtype of the output (its memory order may differ). Where
+  /// dy.is_unshared(), a gradient may be written over it.
   virtual Gradients backward(const Tensor& dy) = 0;
 
   uint64_t number() const { return number_; }  ///< creation order

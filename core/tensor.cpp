@@ -94,6 +94,7 @@ void Tensor::set_node(std::shared_ptr<Node> node) const {
 uint64_t Tensor::version() const { return impl().storage->version(); }
 void Tensor::bump_version() const { impl().storage->bump_version(); }
 const std::shared_ptr<Storage>& Tensor::storage() const { return impl().storage; }
+bool Tensor::is_unshared() const { return use_count() == 1 && storage().use_count() == 1; }
 
 void* Tensor::checked_data(DType wanted) const {
   if (dtype() != wanted) {

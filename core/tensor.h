@@ -136,6 +136,9 @@ class Tensor {
   void set_node(std::shared_ptr<Node> node) const;
   /// How many handles share this tensor.
   long use_count() const { return impl_.use_count(); }
+  /// Whether this handle is the only one, and no other tensor has the same memory: what it holds
+  /// may then be overwritten by who drops it next.
+  bool is_unshared() const;
   uint64_t version() const;
   void bump_version() const;
   const std::shared_ptr<Storage>& storage() const;

@@ -231,8 +231,7 @@ Tensor add_relu(Tensor a, const Tensor& b) {
   if (a.shape() != b.shape()) {
     fail("add_relu", "a is ", a, ", b is ", b, ", want the same shape: use relu(a + b)");
   }
-  const bool unseen = a.use_count() == 1 && a.storage().use_count() == 1;
-  const Tensor y = binary("add_relu", Binary::add_relu, a, b, unseen);
+  const Tensor y = binary("add_relu", Binary::add_relu, a, b, a.is_unshared());
   return record<AddReluNode>(y, {a, b}, y);
 }
 

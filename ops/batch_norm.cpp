@@ -137,9 +137,13 @@ class BatchNormNode final : public Node {
  private:
   Gradients fused(const Tensor& x, const Tensor& weight, const Tensor& bias,
                   const Tensor& given_dy) const {
+    // Note [Gradients in place], which only Tern's own loops can
+    const bool in_place =
+        given_dy.is_unshared() && use_onednn(x) && !takes_primitives(settings_, x);
     const Tensor dy = to_order(given_dy, x.order());
     const Shape channels{settings_.layout.channels};
-    const Tensor dx = needs(0) ? empty_like(x) : Tensor();
+    const Tensor dx = !needs(0) ? Tensor() : in_place ? dy : empty_like(x);
+    if (in_place && dx.defined()) ProfilerRange::writes(dx);
     const Tensor dweight = needs(1) ? empty(channels, x.dtype()) : Tensor();
     const Tensor dbias = needs(2) ? empty(channels, x.dtype()) : Tensor();
     visit_floating(x.dtype(), [&](auto t) {

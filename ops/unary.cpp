@@ -143,8 +143,10 @@ Tensor unary(const char* name, Unary kind, const Tensor& x, double alpha) {
 
 Tensor unary_backward(Unary kind, double alpha, const Tensor& dy, const Tensor& saved) {
   if (recording({dy, saved})) return composed_backward(kind, alpha, dy, saved);
+  const bool in_place = dy.is_unshared();  // Note [Gradients in place]
   const Tensor aligned = to_order(dy, saved.order());
-  const Tensor dx = empty_like(saved);
+  const Tensor dx = in_place ? aligned : empty_like(saved);
+  if (in_place) ProfilerRange::writes(dx);
   const int64_t count = dx.numel();
   if (use_onednn(saved)) {
     kernels::unary_backward_f32(kind, alpha, count, saved.raw<float>(), aligned.raw<float>(),

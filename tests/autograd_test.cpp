@@ -3,6 +3,8 @@
 #include <tern/tern.h>
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "support.h"
 
@@ -42,6 +44,63 @@ TEST(Autograd, NeverHandsOutTheCallersGradient) {
   y.backward(dy);
   EXPECT_EQ(dy.to_vector<double>(), (Values{1, 1}));
   EXPECT_EQ(x.grad().to_vector<double>(), (Values{2, 2}));
+}
+
+// Note [Gradients in place]: each of these may write its gradient over the one that it gets.
+class InPlace : public ::testing::TestWithParam<std::string> {
+ protected:
+  const Tensor x = randn({2, 3, 4, 4}).set_requires_grad();
+  const Tensor w = randn({2, 3, 4, 4});
+
+  Tensor layer() const {
+    const BatchNormParams batch{.training = true};
+    if (GetParam() == "batch_norm") return batch_norm(x, {}, {}, {}, {}, batch);
+    if (GetParam() == "batch_norm_relu") return batch_norm_relu(x, {}, {}, {}, {}, batch);
+    return GetParam() == "relu" ? relu(x) : add_relu(x, x.detach());
+  }
+
+  std::vector<float> expected() const {  // the gradient w comes from the caller, who keeps it
+    const std::vector<float> before = w.to_vector<float>();
+    const auto result = grad(layer(), {x}, {.grad_output = w})[0].to_vector<float>();
+    EXPECT_EQ(w.to_vector<float>(), before);
+    return result;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Layers, InPlace,
+                         ::testing::Values("relu", "add_relu", "batch_norm", "batch_norm_relu"));
+
+TEST_P(InPlace, WritesOverWhatNobodySees) {
+  const Tensor y = layer(), total = sum(y * w);
+  const int64_t before = counters().allocations;
+  const auto whole = grad(total, {x})[0].to_vector<float>();
+  const int64_t with_nobody = counters().allocations - before;
+  EXPECT_EQ(whole, expected());
+
+  const Tensor again = layer(), again_total = sum(again * w);
+  again.retain_grad();
+  const int64_t start = counters().allocations;
+  again_total.backward();
+  EXPECT_EQ(counters().allocations - start, with_nobody + 1) << "a result of its own";
+}
+
+TEST_P(InPlace, SparesWhatWasAskedFor) {
+  const Tensor y = layer();
+  y.retain_grad();
+  sum(y * w).backward();
+  EXPECT_EQ(y.grad().to_vector<float>(), w.to_vector<float>());
+  EXPECT_EQ(x.grad().to_vector<float>(), expected());
+
+  const Tensor again = layer();
+  const auto gradients = grad(sum(again * w), {again, x});
+  EXPECT_EQ(gradients[0].to_vector<float>(), w.to_vector<float>());
+  EXPECT_EQ(gradients[1].to_vector<float>(), expected());
+}
+
+TEST_P(InPlace, SparesAGradientThatTwoNodesGet) {
+  const Tensor a = layer(), b = layer();
+  const auto gradients = grad(sum((a + b) * w), {x});
+  const auto once = expected(), twice = gradients[0].to_vector<float>();
+  for (size_t i = 0; i < once.size(); ++i) EXPECT_FLOAT_EQ(twice[i], 2 * once[i]);
 }
 
 TEST(Autograd, AMillionOperationsDoNotOverflowTheStack) {
