@@ -18,6 +18,7 @@
 #include <fstream>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -111,11 +112,29 @@ void step(benchmark::State& state, const std::string& name) {
   if (!work.layers.empty()) add_parts(state, work, calls);
 }
 
-/// Two threads against one: `faster` is how many times.
+/// Additions in registers, divided among threads: what the processors give at this moment, whatever
+/// the caches and the memory do.
+void add_in_registers(int threads) {
+  using Vec = float __attribute__((vector_size(16)));
+  std::vector<std::thread> team;
+  for (int i = 0; i < threads; ++i) {
+    team.emplace_back([threads] {
+      Vec sums[8] = {};
+      for (int n = 0; n < (1 << 26) / threads; ++n) {
+        for (Vec& sum : sums) sum += 1.0f;
+      }
+      for (const Vec& sum : sums) benchmark::DoNotOptimize(sum);
+    });
+  }
+  for (std::thread& member : team) member.join();
+}
+
+/// Two threads against one: `faster` is how many times, `registers` how many times additions in
+/// registers are.
 void threads(benchmark::State& state, const std::string& name) {
   const int before = tern::num_threads();
   const Work work = bench::work(name);
-  std::vector<double> one, two, faster;
+  std::vector<double> one, two, faster, registers;
   const auto with = [&](int count) {
     tern::set_num_threads(count);
     work.step();
@@ -126,11 +145,14 @@ void threads(benchmark::State& state, const std::string& name) {
     two.push_back(with(2));
     state.SetIterationTime(two.back() / 1e3);
     faster.push_back(one.back() / two.back());
+    const double alone = milliseconds([] { add_in_registers(1); });
+    registers.push_back(alone / milliseconds([] { add_in_registers(2); }));
   }
   tern::set_num_threads(before);
   state.counters["one_ms"] = median(one);
   state.counters["two_ms"] = median(two);
   state.counters["faster"] = median(faster);
+  state.counters["registers"] = median(registers);
 }
 
 /// How long a step takes per image, for batches of 16 to 512 images, in turns.
