@@ -4,7 +4,8 @@
 
     report.py STEPS.json [AVX2.json] [--chart FILE.svg] [--readme README.md]
 
---readme puts the table between the two marks in that file; without it, the table is printed.
+--readme puts the table between the marks in that file that name the system it was measured on;
+without it, the table is printed.
 """
 import argparse
 import json
@@ -21,7 +22,7 @@ NAMES = {
     "batch_norm_relu": "batch norm + relu, forward + backward, 64x64x32x32",
     "add": "add of two tensors of 8, recorded",
 }
-MARKS = ("<!-- what report.py writes -->", "<!-- end of what report.py writes -->")
+MARKS = ("<!-- what report.py writes on {} -->", "<!-- end -->")
 
 
 def read(path):
@@ -219,11 +220,14 @@ def main():
     if not arguments.readme:
         print(result, end="")
         return
+    mark = MARKS[0].format(context["system"])
     with open(arguments.readme, encoding="utf-8") as file:
-        before, rest = file.read().split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
+        before, found, rest = file.read().partition(mark)
+    if not found:
+        raise SystemExit(f"{arguments.readme} has no line {mark}")
+    after = rest.partition(MARKS[1])[2]
     with open(arguments.readme, "w", encoding="utf-8") as file:
-        file.write(f"{before}{MARKS[0]}\n\n{result}\n{MARKS[1]}{after}")
+        file.write(f"{before}{mark}\n\n{result}\n{MARKS[1]}{after}")
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ void add_in_registers(int threads) {
       for (int n = 0; n < (1 << 26) / threads; ++n) {
         for (Vec& sum : sums) sum += 1.0f;
       }
-      for (const Vec& sum : sums) benchmark::DoNotOptimize(sum);
+      for (Vec& sum : sums) benchmark::DoNotOptimize(sum);
     });
   }
   for (std::thread& member : team) member.join();
