@@ -59,13 +59,19 @@ def steps_of(runs):
     return [(name, runs["step/" + name]) for name in NAMES if "step/" + name in runs]
 
 
+WRONG = (" (wrong: its results differ from those in contiguous memory and from Tern's by more than "
+         "1e-3)")
+
+
 def step_tables(runs):
     beside_torch, beside_parts = [], []
     for name, run in steps_of(runs):
         faster = run.get("faster")
         beside_torch.append([
             NAMES[name], number(run["tern_ms"]), number(run.get("pytorch_ms")),
-            number(run.get("pytorch_channels_last_ms")), f"**{faster:.2f}**" if faster else "-"])
+            number(run.get("pytorch_channels_last_ms"))
+            + (WRONG if run.get("channels_last_wrong") else ""),
+            f"**{faster:.2f}**" if faster else "-"])
         if "operations_ms" not in run:
             continue
         beside_parts.append([

@@ -335,12 +335,12 @@ Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bi
   }
   const Conv conv = checked(x, weight, bias, params);
   const Shape channels{conv.k};
-  const bool one_pass = params.data_format == DataFormat::NCHW && conv.n > 0 && use_onednn(x) &&
-                        use_winograd(conv) && norm.eps >= 0 && fits(norm.running_mean, channels) &&
+  const bool in_place = params.data_format == DataFormat::NCHW && conv.n > 0 && use_onednn(x) &&
+                        norm.eps >= 0 && fits(norm.running_mean, channels) &&
                         fits(norm.running_var, channels) &&
                         (!norm.weight.defined() || fits(norm.weight, channels)) &&
                         (!norm.bias.defined() || fits(norm.bias, channels));
-  if (!one_pass) {
+  if (!in_place) {
     const auto function = relu ? batch_norm_relu : batch_norm;
     return function(conv2d(x, weight, bias, params), norm.running_mean, norm.running_var,
                     norm.weight, norm.bias, {.eps = norm.eps, .data_format = params.data_format});
@@ -350,12 +350,23 @@ Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bi
   const auto raw = [](const Tensor& t) { return t.defined() ? t.raw<float>() : nullptr; };
   const auto mean = norm.running_mean.to(DType::f64).to_vector<double>();
   const auto var = norm.running_var.to(DType::f64).to_vector<double>();
-  std::vector<float> center(mean.size()), scale(mean.size()), shift(mean.size());
-  kernels::batch_norm::constants_of(
-      {{1, conv.k, 1}, nullptr, raw(norm.weight), raw(norm.bias), norm.eps, relu},
-      {mean.data(), var.data(), false}, center.data(), scale.data(), shift.data());
+  const kernels::batch_norm::Statistics statistics{mean.data(), var.data(), false};
   const Tensor input = to_order(x, Order::channels_last), w = contiguous(weight);
   const Tensor y = empty(conv.y_shape(), x.dtype(), Order::channels_last);
+  const kernels::batch_norm::Problem<float> problem{{conv.n * conv.out_h * conv.out_w, conv.k, 1},
+                                                    raw(y),
+                                                    raw(norm.weight),
+                                                    raw(norm.bias),
+                                                    norm.eps,
+                                                    relu};
+  if (!use_winograd(conv)) {
+    kernels::conv_forward_onednn(conv, input.raw<float>(), w.raw<float>(), raw(bias),
+                                 y.raw<float>());
+    kernels::batch_norm::forward(problem, statistics, y.raw<float>());
+    return y;
+  }
+  std::vector<float> center(mean.size()), scale(mean.size()), shift(mean.size());
+  kernels::batch_norm::constants_of(problem, statistics, center.data(), scale.data(), shift.data());
   winograd::forward(winograd_shape(conv), input.raw<float>(), w.raw<float>(),
                     {.bias = raw(bias),
                      .center = center.data(),

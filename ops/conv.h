@@ -44,7 +44,7 @@ struct FixedBatchNorm {
 };
 
 /// batch_norm(conv2d(x, weight, bias, params), ...) in evaluation, or with `relu` batch_norm_relu:
-/// the same bits, in one pass over the result where Winograd computes the convolution. For
+/// the same bits, in the same memory, and where Winograd computes the convolution in one pass. For
 /// inference, which records nothing: Throws Error if it would have to be recorded, and as the two.
 Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                          const FixedBatchNorm& norm, bool relu, const Conv2dParams& params = {});

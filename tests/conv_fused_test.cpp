@@ -24,9 +24,10 @@ struct Input {
 
 // One for each kernel.
 const std::vector<Input> kInputs = {
-    {{4, 16, 13, 14}, {24, 16, 3, 3}, {.padding = 1}},               // Winograd
-    {{4, 160, 5, 6}, {160, 160, 3, 3}, {.padding = 1}},              // Winograd, few tiles
-    {{4, 16, 13, 14}, {24, 16, 3, 3}, {.stride = 2, .padding = 1}},  // oneDNN
+    {{4, 16, 13, 14}, {24, 16, 3, 3}, {.padding = 1}},                // Winograd
+    {{4, 200, 5, 6}, {200, 200, 3, 3}, {.padding = 1}},               // Winograd, few tiles
+    {{32, 32, 13, 14}, {40, 32, 3, 3}, {.stride = 2, .padding = 1}},  // Winograd, stride 2
+    {{4, 16, 13, 14}, {24, 16, 3, 3}, {.stride = 2, .padding = 1}},   // oneDNN
     {{4, 13, 14, 16}, {24, 16, 3, 3}, {.padding = 1, .data_format = DataFormat::NHWC}},
 };
 
