@@ -18,10 +18,10 @@
 #include <fstream>
 #include <random>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include "../core/parallel.h"
 #include "timing.h"
 #include "work.h"
 
@@ -29,7 +29,7 @@ namespace {
 
 using namespace bench;
 
-constexpr int kRounds = 9;
+constexpr int kRounds = 9, kRoundsOfShortSteps = 25;
 bool failed = false;
 
 struct Agreement {
@@ -121,21 +121,17 @@ void step(benchmark::State& state, const std::string& name) {
   if (!work.layers.empty()) add_parts(state, work, calls);
 }
 
-/// Additions in registers, divided among threads: what the processors give at this moment, whatever
-/// the caches and the memory do.
-void add_in_registers(int threads) {
+/// Additions in registers, divided among Tern's threads: what the processors give at this moment,
+/// whatever the caches and the memory do.
+void add_in_registers() {
   using Vec = float __attribute__((vector_size(16)));
-  std::vector<std::thread> team;
-  for (int i = 0; i < threads; ++i) {
-    team.emplace_back([threads] {
-      Vec sums[8] = {};
-      for (int n = 0; n < (1 << 26) / threads; ++n) {
-        for (Vec& sum : sums) sum += 1.0f;
-      }
-      for (Vec& sum : sums) benchmark::DoNotOptimize(sum);
-    });
-  }
-  for (std::thread& member : team) member.join();
+  tern::parallel_for(1 << 26, 1, [](int64_t begin, int64_t end) {
+    Vec sums[8] = {};
+    for (int64_t n = begin; n < end; ++n) {
+      for (Vec& sum : sums) sum += 1.0f;
+    }
+    for (Vec& sum : sums) benchmark::DoNotOptimize(sum);
+  });
 }
 
 /// Two threads against one: `faster` is how many times, `registers` how many times additions in
@@ -144,18 +140,17 @@ void threads(benchmark::State& state, const std::string& name) {
   const int before = tern::num_threads();
   const Work work = bench::work(name);
   std::vector<double> one, two, faster, registers;
-  const auto with = [&](int count) {
+  const auto with = [](int count, const auto& run) {
     tern::set_num_threads(count);
-    work.step();
-    return milliseconds(work.step);
+    run();
+    return milliseconds(run);
   };
   for (auto _ : state) {
-    one.push_back(with(1));
-    two.push_back(with(2));
+    one.push_back(with(1, work.step));
+    two.push_back(with(2, work.step));
     state.SetIterationTime(two.back() / 1e3);
     faster.push_back(one.back() / two.back());
-    const double alone = milliseconds([] { add_in_registers(1); });
-    registers.push_back(alone / milliseconds([] { add_in_registers(2); }));
+    registers.push_back(with(1, add_in_registers) / with(2, add_in_registers));
   }
   tern::set_num_threads(before);
   state.counters["one_ms"] = median(one);
@@ -304,12 +299,15 @@ void add_context() {
 }
 
 void register_all() {
-  const auto timed = [](benchmark::internal::Benchmark* benchmark) {
-    return benchmark->Iterations(kRounds)->UseManualTime()->Unit(benchmark::kMillisecond);
+  const auto timed = [](benchmark::internal::Benchmark* benchmark, int rounds = kRounds) {
+    return benchmark->Iterations(rounds)->UseManualTime()->Unit(benchmark::kMillisecond);
   };
-  for (const char* name : {"cnn28", "resnet20", "resnet18", "resnet18_eval", "resnet18_folded",
-                           "mlp", "batch_norm_relu", "add"}) {
+  for (const char* name : {"cnn28", "resnet20", "resnet18", "resnet18_eval", "resnet18_folded"}) {
     timed(benchmark::RegisterBenchmark((std::string("step/") + name).c_str(), step, name));
+  }
+  for (const char* name : {"mlp", "batch_norm_relu", "add"}) {
+    timed(benchmark::RegisterBenchmark((std::string("step/") + name).c_str(), step, name),
+          kRoundsOfShortSteps);
   }
   timed(benchmark::RegisterBenchmark("threads/resnet18", threads, "resnet18"));
   timed(benchmark::RegisterBenchmark("batch/resnet20", batch, "resnet20"));
