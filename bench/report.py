@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a table (Markdown) and a chart (SVG) of what steps_bench_peer measured.
 
-    report.py STEPS.json [AVX2.json] [--chart FILE.svg] [--readme README.md]
+    report.py STEPS.json... [--avx2 AVX2.json...] [--chart FILE.svg] [--readme README.md]
 
+Of several runs it takes the median of each figure.
 --readme puts the table between the marks in that file that name the system it was measured on;
 without it, the table is printed.
 """
 import argparse
 import json
 import re
+import statistics
 from html import escape
 
 NAMES = {
@@ -25,16 +27,23 @@ NAMES = {
 MARKS = ("<!-- what report.py writes on {} -->", "<!-- end -->")
 
 
-def read(path):
-    """The context, and the counters by the benchmark's name without its options."""
-    with open(path, encoding="utf-8") as file:
-        data = json.load(file)
-    runs = {}
-    for run in data["benchmarks"]:
-        if run.get("error_occurred"):
-            raise SystemExit(f"{path}: {run['name']}: {run['error_message']}")
-        runs[re.sub(r"/(iterations:\d+|manual_time)", "", run["name"])] = run
-    return data["context"], runs
+def read(paths):
+    """The last context, and medians of the counters by the benchmark's name without its options."""
+    context, values = {}, {}
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+        context = data["context"]
+        for run in data["benchmarks"]:
+            if run.get("error_occurred"):
+                raise SystemExit(f"{path}: {run['name']}: {run['error_message']}")
+            counters = values.setdefault(
+                re.sub(r"/(iterations:\d+|manual_time)", "", run["name"]), {})
+            for key, value in run.items():
+                if isinstance(value, (int, float)):
+                    counters.setdefault(key, []).append(value)
+    return context, {name: {key: statistics.median(found) for key, found in counters.items()}
+                     for name, counters in values.items()}
 
 
 def number(value):
@@ -55,6 +64,23 @@ def table(header, rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
+WANTED = {"cnn28": 3.5, "resnet20": 2.2, "resnet18": 2.2, "resnet18_eval": 2.5, "mlp": 7,
+          "batch_norm_relu": 3}
+
+
+def wanted_of(name, run, runs):
+    """What a step was to reach beside PyTorch, and whether it did."""
+    faster = run.get("faster")
+    if not faster:
+        return "-"
+    if name == "add":
+        return f"0.3 us: {verdict(run['tern_ms'] <= 0.0003)}"
+    if name == "resnet18_folded":
+        least = runs.get("step/resnet18_eval", {}).get("faster", WANTED["resnet18_eval"])
+        return f"more than unfolded: {verdict(faster > least)}"
+    return f"{WANTED[name]}: {verdict(faster >= WANTED[name])}"
+
+
 def steps_of(runs):
     return [(name, runs["step/" + name]) for name in NAMES if "step/" + name in runs]
 
@@ -71,7 +97,7 @@ def step_tables(runs):
             NAMES[name], number(run["tern_ms"]), number(run.get("pytorch_ms")),
             number(run.get("pytorch_channels_last_ms"))
             + (WRONG if run.get("channels_last_wrong") else ""),
-            f"**{faster:.2f}**" if faster else "-"])
+            f"**{faster:.2f}**" if faster else "-", wanted_of(name, run, runs)])
         if "operations_ms" not in run:
             continue
         beside_parts.append([
@@ -81,7 +107,8 @@ def step_tables(runs):
             f"{number(run['floor_ms'])} ({run['of_floor']:.2f})",
             f"{number(run['winograd_floor_ms'])} ({run['of_winograd_floor']:.2f})"])
     return (
-        table(["work", "Tern", "PyTorch contiguous", "PyTorch channels_last", "times faster"],
+        table(["work", "Tern", "PyTorch contiguous", "PyTorch channels_last", "times faster",
+               "wanted"],
               beside_torch),
         table(["work", "step", "its operations alone", "step / operations", "wanted: at most 1.2",
                "operations, data from memory", "oneDNN direct", "oneDNN with Winograd"],
@@ -135,12 +162,12 @@ def further_table(runs, avx2):
     return table(["figure", "measured", "wanted", "", "by"], rows)
 
 
-def section(context, runs, avx2):
+def section(context, runs, avx2, count):
     date = context["date"][:10]
     torch, parts = step_tables(runs)
     return f"""{date}. {context['cpu']}, {context['tern_threads']} threads, {context['system']}; \
 Tern {context['tern']}, oneDNN {context['onednn']}, g++ {context['compiler']}, \
-PyTorch {context['pytorch']}. Milliseconds, medians.
+PyTorch {context['pytorch']}. Milliseconds, medians{f" of {count} runs" if count > 1 else ""}.
 
 ### Beside PyTorch's C++ side
 
@@ -212,14 +239,14 @@ def chart(context, runs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("steps")
-    parser.add_argument("avx2", nargs="?")
+    parser.add_argument("steps", nargs="+")
+    parser.add_argument("--avx2", nargs="+", default=[])
     parser.add_argument("--chart")
     parser.add_argument("--readme")
     arguments = parser.parse_args()
     context, runs = read(arguments.steps)
-    avx2 = read(arguments.avx2)[1] if arguments.avx2 else {}
-    result = section(context, runs, avx2)
+    avx2 = read(arguments.avx2)[1]
+    result = section(context, runs, avx2, len(arguments.steps))
     if arguments.chart:
         with open(arguments.chart, "w", encoding="utf-8") as file:
             file.write(chart(context, runs))

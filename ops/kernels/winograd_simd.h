@@ -161,6 +161,7 @@ struct Stride2 {
 };
 
 struct Stride2Transposed {
+  using Adjoint = Stride2;  // whose weights it has
   static constexpr int kPatch = 5, kStep = 4, kProducts = 9, kTile = 8;
 
   /// v = (B^T y, y[0..3])
@@ -185,8 +186,6 @@ struct Stride2Transposed {
     d[6] = m[8];
     d[7] = even[3];
   }
-
-  static void weights(const Vec (&g)[3], Vec (&u)[6]) { Stride2::weights(g, u); }
 };
 
 /// out = L in L^T for a matrix L of kOut x kIn that `line` applies to a vector: first to the
@@ -289,13 +288,15 @@ void transform_output(const float* m, int64_t xi_stride, const Epilogue& epilogu
           });
     };
     const Vec bias = of_channels(epilogue.bias);
-    if (epilogue.scale) {
-      const Vec center = of_channels(epilogue.center), scale = of_channels(epilogue.scale);
-      const Vec shift = of_channels(epilogue.shift);
-      transform([=](Vec value) { return (value + bias - center) * scale + shift; });
-    } else {
-      transform([=](Vec value) { return value + bias; });
+    if constexpr (!requires { typename Stride::Adjoint; }) {  // a gradient is not normalized
+      if (epilogue.scale) {
+        const Vec center = of_channels(epilogue.center), scale = of_channels(epilogue.scale);
+        const Vec shift = of_channels(epilogue.shift);
+        transform([=](Vec value) { return (value + bias - center) * scale + shift; });
+        return;
+      }
     }
+    transform([=](Vec value) { return value + bias; });
   });
 }
 
@@ -482,9 +483,12 @@ constexpr Transforms transforms() {
                     .input = transform_input<Stride>,
                     .output = transform_output<Stride>,
                     .gradient = nullptr,
-                    .weights = transform_weights<Stride>,
+                    .weights = nullptr,
                     .weight_gradient = nullptr};
-  if constexpr (requires { Stride::weight_gradient; }) {
+  if constexpr (requires { typename Stride::Adjoint; }) {
+    result.weights = transform_weights<typename Stride::Adjoint>;
+  } else {
+    result.weights = transform_weights<Stride>;
     result.gradient = transform_gradient<Stride>;
     result.weight_gradient = transform_weight_gradient<Stride>;
   }
