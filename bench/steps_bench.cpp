@@ -302,12 +302,16 @@ void register_all() {
   const auto timed = [](benchmark::internal::Benchmark* benchmark, int rounds = kRounds) {
     return benchmark->Iterations(rounds)->UseManualTime()->Unit(benchmark::kMillisecond);
   };
-  for (const char* name : {"cnn28", "resnet20", "resnet18", "resnet18_eval", "resnet18_folded"}) {
-    timed(benchmark::RegisterBenchmark((std::string("step/") + name).c_str(), step, name));
-  }
-  for (const char* name : {"mlp", "batch_norm_relu", "add"}) {
-    timed(benchmark::RegisterBenchmark((std::string("step/") + name).c_str(), step, name),
-          kRoundsOfShortSteps);
+  for (const auto& [name, rounds] :
+       std::initializer_list<std::pair<const char*, int>>{{"cnn28", kRounds},
+                                                          {"resnet20", kRounds},
+                                                          {"resnet18", kRounds},
+                                                          {"resnet18_eval", kRounds},
+                                                          {"resnet18_folded", kRounds},
+                                                          {"mlp", kRoundsOfShortSteps},
+                                                          {"batch_norm_relu", kRoundsOfShortSteps},
+                                                          {"add", kRoundsOfShortSteps}}) {
+    timed(benchmark::RegisterBenchmark((std::string("step/") + name).c_str(), step, name), rounds);
   }
   timed(benchmark::RegisterBenchmark("threads/resnet18", threads, "resnet18"));
   timed(benchmark::RegisterBenchmark("batch/resnet20", batch, "resnet20"));

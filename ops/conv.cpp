@@ -346,27 +346,29 @@ Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bi
                     norm.weight, norm.bias, {.eps = norm.eps, .data_format = params.data_format});
   }
   const ProfilerRange range("conv2d_batch_norm", x, weight, bias);
-  ProfilerRange::flops(conv.flops());
   const auto raw = [](const Tensor& t) { return t.defined() ? t.raw<float>() : nullptr; };
   const auto mean = norm.running_mean.to(DType::f64).to_vector<double>();
   const auto var = norm.running_var.to(DType::f64).to_vector<double>();
   const kernels::batch_norm::Statistics statistics{mean.data(), var.data(), false};
-  const Tensor input = to_order(x, Order::channels_last), w = contiguous(weight);
-  const Tensor y = empty(conv.y_shape(), x.dtype(), Order::channels_last);
-  const kernels::batch_norm::Problem<float> problem{{conv.n * conv.out_h * conv.out_w, conv.k, 1},
-                                                    raw(y),
-                                                    raw(norm.weight),
-                                                    raw(norm.bias),
-                                                    norm.eps,
-                                                    relu};
+  const auto normalizing = [&](const Tensor& y) {
+    return kernels::batch_norm::Problem<float>{{conv.n * conv.out_h * conv.out_w, conv.k, 1},
+                                               raw(y),
+                                               raw(norm.weight),
+                                               raw(norm.bias),
+                                               norm.eps,
+                                               relu};
+  };
   if (!use_winograd(conv)) {
-    kernels::conv_forward_onednn(conv, input.raw<float>(), w.raw<float>(), raw(bias),
-                                 y.raw<float>());
-    kernels::batch_norm::forward(problem, statistics, y.raw<float>());
+    const Tensor y = forward(conv, x, weight, bias);
+    kernels::batch_norm::forward(normalizing(y), statistics, y.raw<float>());
     return y;
   }
+  ProfilerRange::flops(conv.flops());
+  const Tensor input = to_order(x, Order::channels_last), w = contiguous(weight);
+  const Tensor y = empty(conv.y_shape(), x.dtype(), Order::channels_last);
   std::vector<float> center(mean.size()), scale(mean.size()), shift(mean.size());
-  kernels::batch_norm::constants_of(problem, statistics, center.data(), scale.data(), shift.data());
+  kernels::batch_norm::constants_of(normalizing(y), statistics, center.data(), scale.data(),
+                                    shift.data());
   winograd::forward(winograd_shape(conv), input.raw<float>(), w.raw<float>(),
                     {.bias = raw(bias),
                      .center = center.data(),

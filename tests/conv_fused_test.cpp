@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A convolution and what follows it in one pass: the same bits as one after the other.
-#include <tern/tern.h>
-#include "support.h"
-
 #include <gtest/gtest.h>
+#include <tern/tern.h>
 
 #include <cmath>
 #include <string>
 #include <vector>
+
+#include "support.h"
 
 using namespace tern;
 using tern::support::distance;

@@ -84,13 +84,8 @@ struct Outside {
 /// V of tiles [first, first + count), as tiles [to, to + count) of v.
 void transform_inputs(const Convolution& conv, const float* zeros, int64_t first, int64_t count,
                       float* v, const TransformedTiles& layout, int64_t to) {
-  conv.tiles.for_each(first, count, conv.x, conv.x_window, zeros,
-                      [&](const float** patch, const float** next, int64_t i) {
-                        for_chunks(conv.in(), [&](int64_t in, int64_t ins) {
-                          conv.transforms.input(patch, next, in, ins,
-                                                v + layout.offset(in, 0, to + i), layout.xi_stride);
-                        });
-                      });
+  transform_tiles(conv.transforms.input, conv.tiles, conv.x, conv.x_window, zeros, first, count, v,
+                  layout, to);
 }
 
 /// y of `channels` outputs from first_channel for tiles [first, first + count), from
@@ -299,8 +294,7 @@ bool profitable(const Shape& s) {
   const bool vectors_filled = s.c >= 8 && s.k >= 8 && s.c * s.k >= (s.stride == 1 ? 256 : 1024);
   const bool tiles_filled = 2 * s.n * s.output_h() * s.output_w() >= tiles.count * kTile * kTile;
   const bool worth_the_weights = tiles.count >= 16;  // which are transformed once per call
-  // which start two or three times
-  const bool worth_the_threads = tiles.count * s.c * s.k >= s.stride << 16;
+  const bool worth_the_threads = tiles.count * s.c * s.k >= s.stride << 16;  // which have to start
   return vectors_filled && tiles_filled && worth_the_weights && worth_the_threads;
 }
 
@@ -313,7 +307,7 @@ void forward(const Shape& s, const float* x, const float* w, const Epilogue& epi
                      .x = {x, s.h, s.w, s.c},
                      .x_window = patches_of(kernels, s),
                      .y = {y, s.output_h(), s.output_w(), s.k},
-                     .y_window = {kTile, kTile, 0, 0},
+                     .y_window = kResults,
                      .weights = {w, 9 * s.c, 9, false},
                      .epilogue = epilogue});
 }

@@ -133,6 +133,24 @@ struct Tiles {
   }
 };
 
+/// Where a tile's results are.
+inline constexpr Window kResults{kTile, kTile, 0, 0};
+
+/// Transforms all channels of tiles [first, first + count) with Transforms::input or ::gradient, as
+/// tiles [to, to + count) of v.
+inline void transform_tiles(decltype(Transforms::input) transform, const Tiles& tiles,
+                            const Images<const float>& images, const Window& window,
+                            const float* zeros, int64_t first, int64_t count, float* v,
+                            const TransformedTiles& layout, int64_t to) {
+  tiles.for_each(first, count, images, window, zeros,
+                 [&](const float** pixels, const float** next, int64_t i) {
+                   for_chunks(images.channels, [&](int64_t channel, int64_t channels) {
+                     transform(pixels, next, channel, channels,
+                               v + layout.offset(channel, 0, to + i), layout.xi_stride);
+                   });
+                 });
+}
+
 /// Up to so many weights, each thread keeps a transformed copy of all, or of the sum of all their
 /// gradients, for itself: faster than to fetch half of it from another processor's cache (of 16
 /// images of 64x8x8, two threads with a common copy took as long as one; now 0.6 of that).

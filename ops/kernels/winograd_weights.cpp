@@ -34,20 +34,8 @@ struct WeightGradient {
   /// V and D of tiles [first, first + count), as tiles [to, to + count) of v and d.
   void transform(int64_t first, int64_t count, float* v, const TransformedTiles& v_layout, float* d,
                  const TransformedTiles& d_layout, int64_t to) const {
-    tiles.for_each(first, count, x, patches, zeros,
-                   [&](const float** patch, const float** next, int64_t i) {
-                     for_chunks(shape.c, [&](int64_t c, int64_t cs) {
-                       transforms.input(patch, next, c, cs, v + v_layout.offset(c, 0, to + i),
-                                        v_layout.xi_stride);
-                     });
-                   });
-    tiles.for_each(first, count, dy, {kTile, kTile, 0, 0}, zeros,
-                   [&](const float** tile, const float** next, int64_t i) {
-                     for_chunks(shape.k, [&](int64_t k, int64_t ks) {
-                       transforms.gradient(tile, next, k, ks, d + d_layout.offset(k, 0, to + i),
-                                           d_layout.xi_stride);
-                     });
-                   });
+    transform_tiles(transforms.input, tiles, x, patches, zeros, first, count, v, v_layout, to);
+    transform_tiles(transforms.gradient, tiles, dy, kResults, zeros, first, count, d, d_layout, to);
   }
 };
 
