@@ -24,6 +24,13 @@ bool any_requires_grad(const Tensor* tensors, size_t count) {
   return std::any_of(tensors, tensors + count, [](const Tensor& x) { return x.requires_grad(); });
 }
 
+void check_unchanged(const char* op, const Tensor& x, uint64_t version) {
+  if (x.version() == version) return;
+  fail(op, "the tensor ", x,
+       " that backward needs was changed in place after it was saved (version ", x.version(),
+       ", saved at ", version, "): change a copy, or call backward first");
+}
+
 class SumNode final : public Node {
  public:
   const char* name() const override { return "gradient sum"; }
@@ -69,10 +76,19 @@ bool recording(const std::vector<Tensor>& inputs) {
   return grad_mode && any_requires_grad(inputs.data(), inputs.size());
 }
 
+Recipe::Recipe(const char* op, const Tensor& x) : op_(op), x_(x.detach()), version_(x.version()) {}
+
+Tensor Recipe::x() const {
+  check_unchanged(op_, x_, version_);
+  return x_;
+}
+
 Saved::Saved(Node* owner, const Tensor& x, Role role)
     : owner_(owner), next_(std::exchange(owner->saved_, this)), defined_(x.defined()) {
   if (!defined_) return;
   source_ = role == Role::output ? owner : x.node().get();
+  if (source_ && source_ != owner && x.version() == 0) recipe_ = source_->recipe();
+  if (recipe_) return;
   detached_ = x.detach();
   version_ = x.version();
 }
@@ -84,14 +100,11 @@ Tensor Saved::get() const {
          "backward has been through this graph, and its saved tensors are freed: pass "
          "{.retain_graph = true} the first time");
   }
-  if (detached_.version() != version_) {
-    fail(owner_->name(), "the tensor ", detached_,
-         " that backward needs was changed in place after it was saved (version ",
-         detached_.version(), ", saved at ", version_, "): change a copy, or call backward first");
-  }
-  ProfilerRange::reads(detached_);
-  if (!grad_mode || !source_) return detached_;
-  Tensor connected = detached_.detach();
+  if (!recipe_) check_unchanged(owner_->name(), detached_, version_);
+  const Tensor value = recipe_ ? recipe_->compute() : detached_;
+  ProfilerRange::reads(value);
+  if (!grad_mode || !source_) return value;
+  Tensor connected = value.detach();
   if (source_ == owner_) {
     connected.set_node(owner_->shared_from_this());
     return connected;
@@ -102,8 +115,13 @@ Tensor Saved::get() const {
       return connected;
     }
   }
-  fail(owner_->name(), "the saved tensor ", detached_,
+  fail(owner_->name(), "the saved tensor ", value,
        " requires a gradient but is no input of the operation: list it in record's inputs");
+}
+
+Tensor Saved::kept() const {
+  const bool is = defined_ && !recipe_ && !owner_->freed_ && detached_.version() == version_;
+  return is ? detached_ : Tensor();
 }
 
 Node::Node() : number_(next_number()) {}
@@ -135,7 +153,10 @@ void Node::describe_output(const Tensor& y) {
 }
 
 void Node::free_saved() {
-  for (Saved* saved = saved_; saved; saved = saved->next_) saved->detached_ = Tensor();
+  for (Saved* saved = saved_; saved; saved = saved->next_) {
+    saved->detached_ = Tensor();
+    saved->recipe_ = nullptr;
+  }
   freed_ = saved_ != nullptr;
 }
 

@@ -111,6 +111,32 @@ Tensor normalize_batch(const Settings& settings, const Tensor& x, const Tensor& 
   return y;
 }
 
+/// Note [Computed anew]. Weight and bias are copies: optimizers change theirs.
+class NormalizeAgain final : public Recipe {
+ public:
+  NormalizeAgain(const Settings& settings, const Used& used, const Tensor& x, const Tensor& weight,
+                 const Tensor& bias)
+      : Recipe(settings.op, x),
+        settings_(settings),
+        used_(used),
+        weight_(copy_of(weight)),
+        bias_(copy_of(bias)) {}
+
+  Tensor compute() const override {
+    const Tensor x = this->x();
+    const ProfilerRange range("batch_norm_relu again", x, weight_, bias_);
+    Used used = used_;
+    return normalize(settings_, x, weight_, bias_, used);
+  }
+
+ private:
+  static Tensor copy_of(const Tensor& v) { return v.defined() ? v.clone() : v; }
+
+  Settings settings_;
+  Used used_;
+  Tensor weight_, bias_;
+};
+
 class BatchNormNode final : public Node {
  public:
   BatchNormNode(const Settings& settings, Used used, const Tensor& x, const Tensor& weight,
@@ -123,6 +149,16 @@ class BatchNormNode final : public Node {
         workspace_(this, std::exchange(used_.workspace, Tensor())) {}
 
   const char* name() const override { return settings_.op; }
+
+  std::shared_ptr<const Recipe> recipe() const override {
+    constexpr int64_t kWorthIt = 1 << 18;  // elements
+    // Without ReLU an addition mostly follows, which keeps nothing.
+    if (!settings_.relu || settings_.algorithm == BatchNormAlgorithm::onednn) return nullptr;
+    const Tensor x = x_.kept(), weight = weight_.kept(), bias = bias_.kept();
+    if (!x.defined() || x.numel() < kWorthIt) return nullptr;
+    if (weight.defined() != weight_.defined() || bias.defined() != bias_.defined()) return nullptr;
+    return std::make_shared<NormalizeAgain>(settings_, used_, x, weight, bias);
+  }
 
   Gradients backward(const Tensor& dy) override {
     const Tensor x = x_.get(), weight = weight_.get(), bias = bias_.get();

@@ -38,6 +38,40 @@ TEST(Documentation, Node) {
   //! [gradcheck]
 }
 
+//! [Recipe]
+class SquareAgain final : public Recipe {
+ public:
+  explicit SquareAgain(const Tensor& x) : Recipe("cheap_square", x) {}
+  Tensor compute() const override { return x() * x(); }
+};
+
+class CheapSquare final : public Node {
+ public:
+  explicit CheapSquare(const Tensor& x) : x_(this, x) {}
+  const char* name() const override { return "cheap_square"; }
+  Gradients backward(const Tensor& dy) override { return {2.0 * x_.get() * dy}; }
+  std::shared_ptr<const Recipe> recipe() const override {
+    const Tensor x = x_.kept();
+    return x.defined() ? std::make_shared<SquareAgain>(x) : nullptr;
+  }
+
+ private:
+  Saved x_;
+};
+//! [Recipe]
+
+TEST(Documentation, Recipe) {
+  const Tensor x = tensor(std::vector<double>{2, 3}, {2}).set_requires_grad();
+  const auto cheap_square = [&] { return record<CheapSquare>((x * x).detach(), {x}, x); };
+  const Tensor y = cheap_square();
+  const Tensor z = sum(y * y);  // keeps x, and computes y from it
+  {
+    const NoGrad no_grad;
+    y.fill_(0);
+  }
+  EXPECT_EQ(grad(z, {x})[0].to_vector<double>(), (std::vector<double>{4 * 8, 4 * 27}));
+}
+
 TEST(Documentation, Tensor) {
   //! [Tensor]
   const Tensor x = tensor(std::vector<float>{1, 2, 3, 4}, {2, 2}).set_requires_grad();

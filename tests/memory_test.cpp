@@ -6,7 +6,12 @@
 #include <random>
 #include <vector>
 
+#include "support.h"
+
 using namespace tern;
+
+using tern::support::distance;
+using tern::support::expect_error;
 
 namespace {
 
@@ -92,6 +97,116 @@ TEST(Memory, RoundsOfDifferentSizesStayFlat) {
   const int64_t before = held();
   for (int i = 0; i < 20; ++i) round();
   EXPECT_EQ(held(), before);
+}
+
+// Note [Computed anew]: a convolution that follows batch_norm_relu keeps how to make its input.
+class ComputedAnew : public ::testing::TestWithParam<DType> {
+ protected:
+  static constexpr int64_t kImage = 2 * 8 * 128 * 128;  // elements; fewer are kept
+
+  // In the convolution's order, so that it keeps the very tensor.
+  const Order order = GetParam() == DType::f32 ? Order::channels_last : Order::row_major;
+  Tensor x = to_order(randn({2, 8, 128, 128}, GetParam()), order).set_requires_grad();
+  Tensor gamma = rand({8}, GetParam()).set_requires_grad();
+  Tensor beta = randn({8}, GetParam()).set_requires_grad();
+  const Tensor weight = randn({8, 8, 3, 3}, GetParam()).set_requires_grad();
+  const Tensor dz = randn({2, 8, 126, 126}, GetParam());
+  const bool training = true;
+
+  Tensor normalize() const {
+    return batch_norm_relu(x, {}, {}, gamma, beta, {.training = training});
+  }
+  // As if it had been changed in place: the tensor itself is kept.
+  static Tensor kept(Tensor y) {
+    y.bump_version();
+    return y;
+  }
+  std::vector<std::vector<double>> gradients(const Tensor& z) const {
+    std::vector<std::vector<double>> values;
+    for (const Tensor& g : grad(z, {x, gamma, beta, weight}, {.grad_output = dz})) {
+      values.push_back(g.to(DType::f64).to_vector<double>());
+    }
+    return values;
+  }
+  static int64_t in_use() { return counters().bytes_in_use; }
+};
+INSTANTIATE_TEST_SUITE_P(Types, ComputedAnew, ::testing::Values(DType::f32, DType::f64),
+                         [](const auto& type) { return to_string(type.param); });
+
+TEST_P(ComputedAnew, IsNotKept) {
+  Tensor y = normalize();
+  const int64_t bytes = kImage * static_cast<int64_t>(size_of(GetParam()));
+  const Tensor z = conv2d(y, weight);
+  int64_t before = in_use();
+  y = Tensor();
+  EXPECT_LE(in_use(), before - bytes);
+
+  y = kept(normalize());
+  const Tensor other = conv2d(y, weight);
+  before = in_use();
+  y = Tensor();
+  EXPECT_EQ(in_use(), before);
+}
+
+TEST_P(ComputedAnew, HasTheSameBits) {
+  EXPECT_EQ(gradients(conv2d(normalize(), weight)), gradients(conv2d(kept(normalize()), weight)));
+
+  const Tensor y = normalize(), z = conv2d(y, weight);
+  const auto first = grad(z, {weight}, {.retain_graph = true, .grad_output = dz})[0];
+  const auto again = grad(z, {weight}, {.grad_output = dz})[0];
+  EXPECT_EQ(first.to(DType::f64).to_vector<double>(), again.to(DType::f64).to_vector<double>());
+}
+
+TEST_P(ComputedAnew, HasTheSameSecondGradient) {
+  const auto second = [&](const Tensor& z) {
+    const auto first = grad(z, {weight}, {.create_graph = true, .grad_output = dz})[0];
+    return grad(sum(first * first), {x})[0].to(DType::f64).to_vector<double>();
+  };
+  EXPECT_EQ(second(conv2d(normalize(), weight)), second(conv2d(kept(normalize()), weight)));
+}
+
+TEST_P(ComputedAnew, IsWhatItWasWhenTheParametersHaveChanged) {
+  const NoGrad no_grad;
+  const Tensor z = [&] {
+    const GradMode on(true);
+    return conv2d(normalize(), weight);
+  }();
+  const auto expected = [&] {
+    const GradMode on(true);
+    const Tensor y = kept(normalize());
+    return grad(conv2d(y, weight), {weight}, {.grad_output = dz})[0];
+  }();
+  gamma.fill_(3), beta.fill_(-1);
+  EXPECT_EQ(distance(grad(z, {weight}, {.grad_output = dz})[0], expected), 0);
+}
+
+TEST_P(ComputedAnew, IsKeptWhenTheParametersChangeBeforeItIsUsed) {
+  const Tensor y = normalize();
+  const Tensor expected = grad(conv2d(kept(normalize()), weight), {weight}, {.grad_output = dz})[0];
+  {
+    const NoGrad no_grad;
+    gamma.fill_(3);
+  }
+  EXPECT_EQ(distance(grad(conv2d(y, weight), {weight}, {.grad_output = dz})[0], expected), 0);
+}
+
+TEST_P(ComputedAnew, SaysWhenItsInputHasChanged) {
+  const Tensor leaf = x;
+  x = leaf * 1.0;
+  const Tensor z = conv2d(normalize(), weight);
+  {
+    const NoGrad no_grad;
+    x.fill_(0);
+  }
+  expect_error([&] { grad(z, {weight}, {.grad_output = dz}); }, "[batch_norm_relu] the tensor ");
+}
+
+TEST_P(ComputedAnew, IsKeptWhereItsGraphIsFreed) {
+  const Tensor y = normalize();
+  sum(y).backward();
+  const Tensor z = conv2d(y, weight);  // what y was made from is gone, y is not
+  const Tensor expected = grad(conv2d(y.detach(), weight), {weight}, {.grad_output = dz})[0];
+  EXPECT_EQ(distance(grad(z, {weight}, {.grad_output = dz})[0], expected), 0);
 }
 
 }  // namespace

@@ -113,11 +113,12 @@ void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int thre
   const auto u_xi = [&](int64_t panel) { return padded(conv.in() * panel_width(panel)); };
   const TransformedTiles v_layout(conv.transforms, block, conv.in(), kernels.lanes);
   const int64_t m_xi = padded(block * panel_width(0));
-  const int64_t own_floats = v_layout.floats + conv.products() * m_xi;
+  const int64_t u_floats = panels * u_panel;
 
   const bool own_u = conv.in() * conv.out() <= kMaxOwnWeights;
-  const memory::Scratch u_memory(float_bytes((own_u ? threads : 1) * panels * u_panel));
-  const memory::Scratch own_memory(float_bytes(threads * own_floats));
+  const memory::Scratch u_memory(own_u ? 0 : float_bytes(u_floats));
+  const OwnMemory own_memory(threads,
+                             v_layout.floats + conv.products() * m_xi + (own_u ? u_floats : 0));
   const Outside outside(conv);
 
   // U of input channels [in, in + ins) for the output channels of a panel.
@@ -140,12 +141,12 @@ void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int thre
   }
 
   run_tasks(threads, divide_up(conv.tiles.count, block), [&](int thread, int64_t task) {
-    float* u = u_memory.as<float>() + (own_u ? thread * panels * u_panel : 0);
+    float* v = own_memory.of(thread);
+    float* m = v + v_layout.floats;
+    float* u = own_u ? m + conv.products() * m_xi : u_memory.as<float>();
     if (own_u && !std::exchange(own_u_is_ready[static_cast<size_t>(thread)], true)) {
       for (int64_t panel = 0; panel < panels; ++panel) transform_weights(panel, 0, conv.in(), u);
     }
-    float* v = own_memory.as<float>() + thread * own_floats;
-    float* m = v + v_layout.floats;
     const int64_t first = task * block, count = std::min(block, conv.tiles.count - first);
     transform_inputs(conv, outside.zeros.as<float>(), first, count, v, v_layout, 0);
     for (int64_t panel = 0; panel < panels; ++panel) {
@@ -181,10 +182,9 @@ void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int t
   const int64_t block = std::min(max_tiles, conv.tiles.count);
   const TransformedTiles v_layout(conv.transforms, conv.tiles.count, conv.in(), kernels.lanes);
   const int64_t u_xi = padded(kChunk * width), m_xi = padded(block * width);
-  const int64_t own_floats = kPoints * u_xi + conv.products() * m_xi;
 
   const memory::Scratch v_memory(float_bytes(v_layout.floats));
-  const memory::Scratch own_memory(float_bytes(threads * own_floats));
+  const OwnMemory own_memory(threads, kPoints * u_xi + conv.products() * m_xi);
   const Outside outside(conv);
   float* v = v_memory.as<float>();
 
@@ -196,7 +196,7 @@ void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int t
   });
 
   run_tasks(threads, groups * divide_up(conv.tiles.count, block), [&](int thread, int64_t task) {
-    float* u = own_memory.as<float>() + thread * own_floats;
+    float* u = own_memory.of(thread);
     float* m = u + kPoints * u_xi;
     const int64_t first_out = task % groups * width, outs = std::min(width, conv.out() - first_out);
     const int64_t columns = round_up(outs, kernels.lanes);

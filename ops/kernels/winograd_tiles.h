@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <memory>
 
+#include "../../core/memory.h"
 #include "../../core/parallel.h"
 #include "../../core/threads.h"
 #include "winograd.h"
@@ -155,6 +157,21 @@ inline void transform_tiles(decltype(Transforms::input) transform, const Tiles& 
 /// gradients, for itself: faster than to fetch half of it from another processor's cache (of 16
 /// images of 64x8x8, two threads with a common copy took as long as one; now 0.6 of that).
 inline constexpr int64_t kMaxOwnWeights = 128 * 256;
+
+/// Memory of each thread for U, V, D and M. Its sizes are few, so that one convolution gets what
+/// the one before had: that lies in the thread's caches still.
+class OwnMemory {
+ public:
+  OwnMemory(int threads, int64_t floats)
+      : floats_(static_cast<int64_t>(
+            std::bit_ceil(static_cast<uint64_t>(std::max(floats, int64_t{1} << 19))))),
+        memory_(float_bytes(threads * floats_)) {}
+  float* of(int64_t thread) const { return memory_.as<float>() + thread * floats_; }
+
+ private:
+  int64_t floats_;
+  memory::Scratch memory_;
+};
 
 /// The transforms of a convolution, forward and backward to the weights; the tiles of its results;
 /// and the patches of x from which they are computed.

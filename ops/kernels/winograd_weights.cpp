@@ -49,15 +49,14 @@ void sum_by_tiles(const Kernels& kernels, const WeightGradient& problem, int thr
   const int64_t m_xi = padded(s.k * m_row);
   const TransformedTiles v_layout(problem.transforms, kTilesAtOnce, s.c, kernels.lanes);
   const TransformedTiles d_layout(problem.transforms, kTilesAtOnce, s.k, kernels.lanes);
-  const int64_t own_floats = v_layout.floats + d_layout.floats + kPoints * m_xi;
   const int64_t weights = s.k * s.c * kTaps;
 
-  const memory::Scratch own_memory(float_bytes(threads * own_floats));
+  const OwnMemory own_memory(threads, v_layout.floats + d_layout.floats + kPoints * m_xi);
   const memory::Scratch slice_memory(float_bytes(slices > 1 ? slices * weights : 0));
   float* sums = slices > 1 ? slice_memory.as<float>() : dw;
 
   run_tasks(threads, slices, [&](int thread, int64_t slice) {
-    float* v = own_memory.as<float>() + thread * own_floats;
+    float* v = own_memory.of(thread);
     float* d = v + v_layout.floats;
     float* m = d + d_layout.floats;
     const int64_t begin = problem.tiles.count * slice / slices;
@@ -114,7 +113,7 @@ void sum_by_weights(const Kernels& kernels, const WeightGradient& problem, int t
   const int64_t m_row = v_layout.row, m_xi = padded(kChunk * m_row);
 
   const memory::Scratch shared_memory(float_bytes(v_layout.floats + d_layout.floats));
-  const memory::Scratch own_memory(float_bytes(threads * kPoints * m_xi));
+  const OwnMemory own_memory(threads, kPoints * m_xi);
   float* v = shared_memory.as<float>();
   float* d = v + v_layout.floats;
 
@@ -127,7 +126,7 @@ void sum_by_weights(const Kernels& kernels, const WeightGradient& problem, int t
                         d_layout, first);
     });
     run_tasks(threads, chunks_c * chunks_k, [&](int thread, int64_t task) {
-      float* m = own_memory.as<float>() + thread * kPoints * m_xi;
+      float* m = own_memory.of(thread);
       const int64_t c = task % chunks_c * kChunk, k = task / chunks_c * kChunk;
       const int64_t cs = std::min(kChunk, s.c - c), ks = std::min(kChunk, s.k - k);
       for_products(problem.transforms, [&](int xi, int weight, bool first_product) {
