@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "winograd_reference.h"
 
-#include <stddef.h>
+#include <cstddef>
 
 namespace tern::kernels::winograd {
 
