@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Batch norm + ReLU, forward and backward, against oneDNN's own pair in the same layout. Both run
 // in turn within each iteration; the counters are the fastest of each, in milliseconds, and Tern's
-// share of oneDNN's time. Tern's figures include the public call, the tape and the allocator.
+// time divided by oneDNN's. Tern's figures include the public call, the tape and the allocator.
 //
 //     batch_norm_bench [--benchmark_filter=nhwc]
 //
-// On a busy machine compare with one thread: oneDNN's threads spin while they wait for each other.
+// On a busy machine, compare with one thread: oneDNN's threads spin while they wait for each other.
 #include <benchmark/benchmark.h>
 #include <tern/tern.h>
 
@@ -14,8 +14,8 @@
 #include <dnnl.hpp>
 #include <limits>
 
-#include "../core/onednn_compat.h"
-#include "../core/parallel.h"
+#include "../core/internal/onednn_compat.h"
+#include "../core/internal/parallel.h"
 
 namespace {
 
@@ -84,9 +84,9 @@ double milliseconds(F&& f) {
 void compare(benchmark::State& state, const Shape& shape, bool nhwc, int threads) {
   set_num_threads(threads);
   const OpenMPThreads as_many;  // a primitive runs with the threads that it was created for
-  const Order order = nhwc ? Order::channels_last : Order::row_major;
-  const Tensor x = to_order(randn(shape), order).detach().set_requires_grad();
-  const Tensor dy = to_order(randn(shape), order), y = empty_like(dy), dx = empty_like(dy);
+  const MemoryFormat order = nhwc ? MemoryFormat::channels_last : MemoryFormat::row_major;
+  const Tensor x = to_memory_format(randn(shape), order).detach().set_requires_grad();
+  const Tensor dy = to_memory_format(randn(shape), order), y = empty_like(dy), dx = empty_like(dy);
   const Tensor weight = ones({shape[1]}).set_requires_grad();
   const Tensor bias = zeros({shape[1]}).set_requires_grad();
   const Tensor mean = zeros({shape[1]}), var = ones({shape[1]});

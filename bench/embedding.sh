@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What it costs to use Tern in a program, beside PyTorch's C++ side: time to compile a file, time to
-# start, size of the library, and what has to be installed. Prints what the README says about it, to be
-# put there as it is. The limit of the library's size is also a test's (tests/consumer).
+# What it costs to embed Tern in a program, beside PyTorch's C++ side: time to compile a file, time
+# to start, size of the library, and packages to install. Prints the table of bench/README.md; the
+# README has the same without the targets. A test, too, limits the library's size (tests/consumer).
 #
 #     bench/embedding.sh [directory to build in]
 #
-# Needs a Debian with Tern's build packages, libtorch-dev and GNU time. Sizes of packages are those
-# that apt would install on a Debian that has nothing but its essential packages; MB are 10^6 bytes.
+# Needs Debian with Tern's build packages, libtorch-dev and GNU time. Packages are those that apt
+# would install on a Debian with only essential packages; MB are 10^6 bytes.
 set -euo pipefail
 
 sources=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -42,7 +42,7 @@ seconds() {
     cat "$work/seconds"
   done | sort -n | sed -n 3p
 }
-# The mean of a start among 20, in milliseconds: one is too short to be timed.
+# The mean of 20 starts, in milliseconds: one is too short to be timed.
 start_of() {
   local total
   # shellcheck disable=SC2016
@@ -66,7 +66,7 @@ tern_size=$(megabytes "$work/libtern.so")
 torch_library=$(ldd "$work/torch" | awk '$1 ~ /^libtorch_cpu/ { print $3 }')
 torch_size=$(megabytes "$torch_library")
 
-# What apt would install for PACKAGE..., one name a line.
+# The packages that apt would install for PACKAGE..., one per line.
 installs() {
   apt-get -s -o Dir::State::status=/dev/null -o Debug::NoLocking=1 --no-install-recommends \
     install "$@" | awk '$1 == "Inst" { print $2 }' | sort -u
@@ -89,10 +89,10 @@ added libdnnl-dev libeigen3-dev libspdlog-dev zlib1g-dev nlohmann-json3-dev >"$w
 added libtorch-dev >"$work/torch.build"
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.0f", b / a }'; }
-held() { awk "BEGIN { exit !($1) }" && echo held || echo '**missed**'; }
-# row WHAT TERN TORCH UNIT TIMES: TIMES is how many times less Tern is to cost.
+verdict() { awk "BEGIN { exit !($1) }" && echo met || echo '**missed**'; }
+# row WHAT TERN TORCH UNIT TIMES: the target is that Tern costs TIMES times less.
 row() {
-  echo "| $1 | $2 $4 | $3 $4 | $(ratio "$2" "$3") | $5 times: $(held "$2 * $5 <= $3") |"
+  echo "| $1 | $2 $4 | $3 $4 | $(ratio "$2" "$3") | $5 times: $(verdict "$2 * $5 <= $3") |"
 }
 # packages PURPOSE TIMES: their number and size.
 packages() {
@@ -103,19 +103,18 @@ packages() {
   torch_mb=$(installed_size <"$work/torch.$1")
   echo "| Debian packages to $1 a program (their size) | $tern ($tern_mb MB) | $torch ($torch_mb MB)" \
     "| $(ratio "$tern" "$torch") ($(ratio "$tern_mb" "$torch_mb"))" \
-    "| $2 times: $(held "$tern * $2 <= $torch && $tern_mb * $2 <= $torch_mb") |"
+    "| $2 times: $(verdict "$tern * $2 <= $torch && $tern_mb * $2 <= $torch_mb") |"
 }
 # shellcheck disable=SC1091
 debian=$(. /etc/os-release && echo "$VERSION_ID")
 torch_version=$(dpkg-query -W -f '${Version}' libtorch-dev | cut -d. -f1,2)
-echo "What it costs to use it, beside PyTorch's C++ side (\`bench/embedding.sh\`; Debian $debian," \
-  "g++ $(g++ -dumpversion), $(nproc) processors):"
+echo "Debian $debian, g++ $(g++ -dumpversion), $(nproc) processors:"
 echo
-echo "| | Tern | PyTorch $torch_version, C++ | times less | wanted |"
+echo "| | Tern | PyTorch $torch_version, C++ | times less | target |"
 echo '|---|---|---|---|---|'
 row 'compile a file with the umbrella header' "$tern_seconds" "$torch_seconds" s 10
 row 'start, add two tensors, end' "$tern_start" "$torch_start" ms 20
 echo "| the library, stripped (libtern.so, libtorch_cpu.so) | $tern_size MB | $torch_size MB" \
-  "| $(ratio "$tern_size" "$torch_size") | at most 3 MB: $(held "$tern_size <= 3") |"
+  "| $(ratio "$tern_size" "$torch_size") | at most 3 MB: $(verdict "$tern_size <= 3") |"
 packages run 10
 packages build 10

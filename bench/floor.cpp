@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the layers cost in oneDNN alone.
+// The time of the layers in oneDNN alone.
 #include <algorithm>
 #include <dnnl.hpp>
 #include <limits>
@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <utility>
 
-#include "../core/onednn_compat.h"
-#include "../core/parallel.h"
+#include "../core/internal/onednn_compat.h"
+#include "../core/internal/parallel.h"
 #include "layers.h"
 #include "timing.h"
 
@@ -34,7 +34,7 @@ memory::desc describe(const Shape& s, Tag tag) {
   return {memory::dims(s.begin(), s.end()), memory::data_type::f32, tag};
 }
 
-/// The median time of a primitive over memory of its own for every argument whose layout is not
+/// The median time of a primitive, with its own memory for every argument whose layout is not
 /// empty. Reference implementations do not count.
 template <class Primitive>
 double time(const typename Primitive::primitive_desc& pd,
@@ -57,7 +57,7 @@ double time(const typename Primitive::primitive_desc& pd,
   });
 }
 
-/// The best over the layouts that a layer without weights may be given.
+/// The best over the layouts that the input of a layer without weights may have.
 template <class F>
 double best_layout(const Shape& s, const F& ms) {
   if (s.size() == 2) return ms(describe(s, Tag::ab));
@@ -114,7 +114,7 @@ double conv(const Layer& layer, bool training, algorithm how) {
                                                       {DNNL_ARG_DIFF_SRC, data.diff_src_desc()}});
 }
 
-// Winograd exists for some shapes, processors and versions only.
+// oneDNN has Winograd only for some shapes, processors and versions.
 double winograd(const Layer& layer, bool training) {
   try {
     return conv(layer, training, algorithm::convolution_winograd);
@@ -246,7 +246,7 @@ double without_weights(const Layer& layer, bool training) {
       case Kind::batch_norm:
       case Kind::batch_norm_relu:
         return batch_norm(data, s[1], training, layer.kind == Kind::batch_norm_relu);
-      case Kind::add_relu:  // the relu comes with the addition
+      case Kind::add_relu:  // the relu is fused with the addition
         return add(data) + (training ? eltwise_backward(data, algorithm::eltwise_relu) : 0);
       case Kind::join:
         return add(data);
@@ -282,7 +282,7 @@ Floor floor_of(const Layer& layer, bool training) {
 }  // namespace
 
 Floor floor_of(const Layers& layers, bool training) {
-  const tern::OpenMPThreads as_many;  // oneDNN takes as many threads as Tern
+  const tern::OpenMPThreads as_many;  // oneDNN runs with as many threads as Tern
   Floor sum{0, 0};
   for (const auto& [layer, count] : counted(layers)) {
     const Floor each = floor_of(layer, training);

@@ -119,13 +119,13 @@ namespace {
 
 Tensor random(const Shape& shape) {
   const Tensor x = randn(shape);
-  return shape.size() == 4 ? to_order(x, Order::channels_last) : x;
+  return shape.size() == 4 ? to_memory_format(x, MemoryFormat::channels_last) : x;
 }
 
-// An operation over its inputs.
+// An operation and its inputs.
 struct Operation {
   std::function<Tensor()> forward;
-  std::vector<Tensor> leaves;  // what gets gradients
+  std::vector<Tensor> leaves;  // the tensors that require gradients
 };
 
 Operation operation(const Layer& layer, bool training) {
@@ -139,7 +139,7 @@ Operation operation(const Layer& layer, bool training) {
       const Tensor w = leaf(randn({layer.out, s[1], layer.kernel, layer.kernel}));
       const Tensor b = layer.bias ? randn({layer.out}) : Tensor();
       leaves.push_back(w);
-      const Conv2dParams params{.stride = layer.stride, .padding = layer.kernel / 2};
+      const Conv2dOptions params{.stride = layer.stride, .padding = layer.kernel / 2};
       return {[=] { return conv2d(x, w, b, params); }, leaves};
     }
     case Kind::linear: {
@@ -152,14 +152,14 @@ Operation operation(const Layer& layer, bool training) {
       const Tensor mean = zeros({s[1]}), var = ones({s[1]});
       const Tensor w = leaf(ones({s[1]})), b = leaf(zeros({s[1]}));
       leaves.insert(leaves.end(), {w, b});
-      const BatchNormParams params{.training = training};
+      const BatchNormOptions params{.training = training};
       if (layer.kind == Kind::batch_norm) {
         return {[=] { return batch_norm(x, mean, var, w, b, params); }, leaves};
       }
       return {[=] { return batch_norm_relu(x, mean, var, w, b, params); }, leaves};
     }
     case Kind::add_relu: {
-      // One of the inputs is a leaf: two would need a copy of their common gradient, which a
+      // Only one of the inputs is a leaf: two would need a copy of their common gradient, which a
       // step does not make.
       return {[x, other = random(s)] { return add_relu(x, other); }, leaves};
     }
@@ -187,7 +187,7 @@ Operation operation(const Layer& layer, bool training) {
   return {};
 }
 
-// How to run an operation with its backward, if it has one, and drop its results.
+// Runs an operation with its backward, if it has one, and drops the results.
 std::function<void()> pass(const Layer& layer, bool training) {
   if (layer.kind == Kind::join) {
     return [a = random(layer.x), b = random(layer.x)] {
@@ -203,7 +203,7 @@ std::function<void()> pass(const Layer& layer, bool training) {
     };
   }
   const Tensor y = op.forward();
-  return [op, dy = to_order(randn(y.shape()), y.order())] {
+  return [op, dy = to_memory_format(randn(y.shape()), y.memory_format())] {
     op.forward().backward(dy);
     for (const Tensor& leaf : op.leaves) leaf.set_grad({});
   };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the steps consist of, layer by layer, and what the layers cost by themselves.
+// The steps as lists of layers, and the times of the layers alone.
 #pragma once
 
 #include <tern/tern.h>
@@ -22,7 +22,7 @@ enum class Kind {
   relu,             ///< as a layer of its own
   tanh,             ///< as a layer of its own
   cross_entropy,    ///< the loss
-  mean,             ///< what stands in for a loss in evaluation
+  mean,             ///< in place of a loss in evaluation
   sgd,              ///< with momentum, over all parameters
   adam,             ///< over all parameters
 };
@@ -34,7 +34,7 @@ struct Layer {
   int64_t kernel = 1;  ///< of a convolution
   int64_t stride = 1;  ///< of a convolution
   bool bias = false;   ///< of a convolution
-  bool first = false;  ///< nobody wants the gradient of its input
+  bool first = false;  ///< its input needs no gradient
   bool operator==(const Layer&) const = default;
 };
 
@@ -43,14 +43,14 @@ using Layers = std::vector<Layer>;
 Layers cnn28_layers(int64_t batch);
 Layers resnet_layers(int64_t batch, int64_t width, int64_t stages, int64_t blocks);
 Layers mlp_layers(int64_t batch);
-/// Each layer once, and how often it comes.
+/// Each distinct layer, and how often it occurs.
 std::vector<std::pair<Layer, int>> counted(const Layers& layers);
-/// What is left in evaluation: no joined gradients, no loss, no optimizer. Folded: no batch norm.
+/// The layers in evaluation: no joined gradients, no loss, no optimizer. Folded: no batch norm.
 Layers evaluation_layers(const Layers& training, bool folded);
 
 /// The sums over the layers of Tern's own operations, each timed alone, forward and, in training,
 /// backward: with their data in the caches, as far as they fit, and with their data in memory. In a
-/// step it is something between. `params` is what the optimizer works on. Milliseconds.
+/// step it lies between the two. `params` is what the optimizer updates. Milliseconds.
 struct Operations {
   double cached, from_memory;
 };

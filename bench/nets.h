@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The nets that are measured, in Tern.
+// The measured nets, in Tern.
 #pragma once
 
 #include <tern/tern.h>
@@ -48,14 +48,11 @@ inline tern::nn::Sequential resnet(int64_t width, int64_t stages, int64_t blocks
 }
 
 class Mlp : public tern::nn::Module {
-  tern::nn::Linear fc1{4, 64}, fc2{64, 64}, fc3{64, 2};
+  tern::nn::Linear fc1 = register_module("fc1", tern::nn::Linear(4, 64));
+  tern::nn::Linear fc2 = register_module("fc2", tern::nn::Linear(64, 64));
+  tern::nn::Linear fc3 = register_module("fc3", tern::nn::Linear(64, 2));
 
  public:
-  Mlp() {
-    register_module("fc1", fc1);
-    register_module("fc2", fc2);
-    register_module("fc3", fc3);
-  }
   tern::Tensor forward(const tern::Tensor& x) override { return fc3(tanh(fc2(tanh(fc1(x))))); }
 };
 

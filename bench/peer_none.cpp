@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// In the place of peer_torch.cpp, where PyTorch is not wanted.
+// Replaces peer_torch.cpp in builds without PyTorch.
 #include "work.h"
 
 namespace bench {

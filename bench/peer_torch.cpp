@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The measured steps in PyTorch's C++ side (libtorch), with Tern's names and numbers.
+// The measured steps in PyTorch's C++ side (libtorch), with Tern's names and weights.
 #include <torch/torch.h>
 
 #include "work.h"
@@ -40,7 +40,7 @@ struct Cnn : torch::nn::Module {
   }
 };
 
-// A convolution and its batch norm, or the convolution that holds both.
+// A convolution and its batch norm, or the convolution that they are folded into.
 void push_conv(torch::nn::Sequential& net, int64_t in, int64_t out, int64_t kernel, int64_t stride,
                bool folded) {
   net->push_back(conv(in, out, kernel, stride, folded));

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a table (Markdown) and a chart (SVG) of what steps_bench_peer measured.
+"""Makes tables (Markdown) and a chart (SVG) from the results of steps_bench_peer.
 
     report.py STEPS.json... [--avx2 AVX2.json...] [--chart FILE.svg] [--readme README.md]
 
-Of several runs it takes the median of each figure.
---readme puts the table between the marks in that file that name the system it was measured on;
-without it, the table is printed.
+Of several runs it takes the median of each figure. --readme writes the tables between the marks of
+that file that name the system of the runs; without it, they are printed.
 """
 import argparse
 import json
@@ -19,10 +18,10 @@ NAMES = {
     "resnet20": "resnet20, width 16, training, batch 128",
     "resnet18": "resnet18, width 64, training, batch 32",
     "resnet18_eval": "resnet18, width 64, evaluation, batch 32",
-    "resnet18_folded": "the same, batch norm folded into the convolutions",
+    "resnet18_folded": "the same with batch norm folded into the convolutions",
     "mlp": "MLP 4-64-64-2 tanh, training with Adam, batch 32",
-    "batch_norm_relu": "batch norm + relu, forward + backward, 64x64x32x32",
-    "add": "add of two tensors of 8, recorded",
+    "batch_norm_relu": "batch norm + ReLU, forward + backward, 64x64x32x32",
+    "add": "addition of two tensors of 8 elements, recorded",
 }
 MARKS = ("<!-- what report.py writes on {} -->", "<!-- end -->")
 
@@ -55,8 +54,8 @@ def number(value):
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
-def verdict(held):
-    return "held" if held else "**missed**"
+def verdict(met):
+    return "met" if met else "**missed**"
 
 
 def table(header, rows):
@@ -64,29 +63,28 @@ def table(header, rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-WANTED = {"cnn28": 3.5, "resnet20": 2.2, "resnet18": 2.2, "resnet18_eval": 2.5, "mlp": 7,
-          "batch_norm_relu": 3}
+TARGETS = {"cnn28": 3.5, "resnet20": 2.2, "resnet18": 2.2, "resnet18_eval": 2.5, "mlp": 7,
+           "batch_norm_relu": 3}
 
 
-def wanted_of(name, run, runs):
-    """What a step was to reach beside PyTorch, and whether it did."""
+def target_of(name, run, runs):
+    """A step's target beside PyTorch, and whether it is met."""
     faster = run.get("faster")
     if not faster:
         return "-"
     if name == "add":
         return f"0.3 us: {verdict(run['tern_ms'] <= 0.0003)}"
     if name == "resnet18_folded":
-        least = runs.get("step/resnet18_eval", {}).get("faster", WANTED["resnet18_eval"])
-        return f"more than unfolded: {verdict(faster > least)}"
-    return f"{WANTED[name]}: {verdict(faster >= WANTED[name])}"
+        least = runs.get("step/resnet18_eval", {}).get("faster", TARGETS["resnet18_eval"])
+        return f"faster than unfolded: {verdict(faster > least)}"
+    return f"{TARGETS[name]}: {verdict(faster >= TARGETS[name])}"
 
 
 def steps_of(runs):
     return [(name, runs["step/" + name]) for name in NAMES if "step/" + name in runs]
 
 
-WRONG = (" (wrong: its results differ from those in contiguous memory and from Tern's by more than "
-         "1e-3)")
+WRONG = (" (wrong results: they differ from the contiguous ones and from Tern's by more than 1e-3)")
 
 
 def step_tables(runs):
@@ -97,7 +95,7 @@ def step_tables(runs):
             NAMES[name], number(run["tern_ms"]), number(run.get("pytorch_ms")),
             number(run.get("pytorch_channels_last_ms"))
             + (WRONG if run.get("channels_last_wrong") else ""),
-            f"**{faster:.2f}**" if faster else "-", wanted_of(name, run, runs)])
+            f"**{faster:.2f}**" if faster else "-", target_of(name, run, runs)])
         if "operations_ms" not in run:
             continue
         beside_parts.append([
@@ -107,10 +105,10 @@ def step_tables(runs):
             f"{number(run['floor_ms'])} ({run['of_floor']:.2f})",
             f"{number(run['winograd_floor_ms'])} ({run['of_winograd_floor']:.2f})"])
     return (
-        table(["work", "Tern", "PyTorch contiguous", "PyTorch channels_last", "times faster",
-               "wanted"],
+        table(["step", "Tern", "PyTorch contiguous", "PyTorch channels_last", "times faster",
+               "target"],
               beside_torch),
-        table(["work", "step", "its operations alone", "step / operations", "wanted: at most 1.2",
+        table(["step", "whole", "its operations alone", "whole / operations", "target: at most 1.2",
                "operations, data from memory", "oneDNN direct", "oneDNN with Winograd"],
               beside_parts))
 
@@ -137,29 +135,29 @@ def further_table(runs, avx2):
         spread = max(ms for _, ms in batches) / min(ms for _, ms in batches)
         rows.append(["resnet20 training, ms per image, batch "
                      + ", ".join(str(size) for size, _ in batches),
-                     ", ".join(number(ms) for _, ms in batches) + f": largest / least {spread:.2f}",
+                     ", ".join(number(ms) for _, ms in batches) + f": largest / smallest {spread:.2f}",
                      "flat (at most 1.15)", verdict(spread <= 1.15), command("batch/")])
     if "step/resnet18" in avx2:
         run = avx2["step/resnet18"]
-        rows.append(["resnet18 training, both held to AVX2",
+        rows.append(["resnet18 training, both limited to AVX2",
                      f"{number(run['tern_ms'])} ms; PyTorch {number(run['pytorch_ms'])} and "
                      f"{number(run['pytorch_channels_last_ms'])}: {run['faster']:.2f} times faster",
                      "at least 1.8", verdict(run["faster"] >= 1.8),
                      "`ONEDNN_MAX_CPU_ISA=AVX2 ./run bench --peer "
                      "--benchmark_filter=step/resnet18/`"])
-    if "memory/resnet20" in runs and "share" in runs["memory/resnet20"]:
+    if "memory/resnet20" in runs and "ratio" in runs["memory/resnet20"]:
         run = runs["memory/resnet20"]
-        rows.append(["resnet20 training, most memory of the process (VmHWM)",
+        rows.append(["resnet20 training, peak memory of the process (VmHWM)",
                      f"{run['tern_mb']:.0f} MB; PyTorch {run['pytorch_mb']:.0f} and "
-                     f"{run['pytorch_channels_last_mb']:.0f}: {run['share']:.2f} of PyTorch's",
-                     "at most 0.5", verdict(run["share"] <= 0.5), command("memory/")])
+                     f"{run['pytorch_channels_last_mb']:.0f}: {run['ratio']:.2f} of PyTorch's",
+                     "at most 0.5", verdict(run["ratio"] <= 0.5), command("memory/")])
     if "memory/batches" in runs:
         run = runs["memory/batches"]
-        rows.append(["cnn28, 50 sizes of batches at random, most memory of the process",
+        rows.append(["cnn28, 50 batch sizes at random, peak memory of the process",
                      f"{run['early_mb']:.1f} MB after 1,000 steps, {run['late_mb']:.1f} after 10,000",
                      "flat (at most 1 % more)",
                      verdict(run["late_mb"] <= 1.01 * run["early_mb"]), command("memory/")])
-    return table(["figure", "measured", "wanted", "", "by"], rows)
+    return table(["figure", "measured", "target", "", "command"], rows)
 
 
 def section(context, runs, avx2, count):
@@ -210,8 +208,8 @@ def chart(context, runs):
            'font-family="sans-serif">',
            f'<rect width="{width}" height="{height}" fill="white"/>',
            text(16, 26, "Time of a step, Tern and PyTorch's C++ side", weight="bold", size=16),
-           text(16, 46, "each pair of bars on its own scale; milliseconds; the better of PyTorch's "
-                        "two memory orders", color="#666666", size=12)]
+           text(16, 46, "milliseconds; each pair of bars has its own scale; PyTorch's faster "
+                        "memory format", color="#666666", size=12)]
     for i, (name, tern, torch, faster) in enumerate(rows):
         y = top + row * i
         longest = max(tern, torch)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far Winograd's and oneDNN's direct convolution are from the exact one, layer by layer and
-// pass by pass: prints the table of docs/convolution.md. The exact one is Tern's own in float64.
+// Rounding errors of Winograd's and oneDNN's direct convolution for each layer and pass, against
+// Tern's float64 convolution: prints the table of docs/convolution.md.
 #include <tern/tern.h>
 
 #include <cmath>
@@ -18,8 +18,8 @@ struct Layer {
 
 std::vector<double> values(const Tensor& x) { return x.to(DType::f64).to_vector<double>(); }
 
-/// The error's root of the mean square and its largest, both relative to the exact values' root of
-/// the mean square.
+/// The root mean square and the maximum of the error, relative to the root mean square of the exact
+/// values.
 void print_error(const Tensor& x, const std::vector<double>& exact) {
   const auto found = values(x);
   double square = 0, of_error = 0, largest = 0;
@@ -53,7 +53,7 @@ int main() {
   for (const Layer& layer : {Layer{128, 16, 16, 32}, Layer{64, 32, 64, 14}, Layer{32, 64, 64, 32},
                              Layer{32, 256, 256, 8}, Layer{32, 512, 512, 4},
                              Layer{32, 64, 128, 32, 2}, Layer{32, 256, 512, 8, 2}}) {
-    // As in a net: after a ReLU, with He's weights.
+    // As in a net: x after a ReLU, with He's weights.
     const Tensor x = relu(randn({layer.images, layer.channels, layer.size, layer.size}));
     const Tensor w = randn({layer.outputs, layer.channels, 3, 3}) *
                      std::sqrt(2.0 / (9.0 * static_cast<double>(layer.channels)));

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole training steps: beside PyTorch's, beside the sum of their own operations, beside the sum of
-// oneDNN's primitives, on two threads and on one, with growing batches, and their memory.
+// Whole training steps compared with PyTorch's, with the sum of their own operations, and with the
+// sum of oneDNN's primitives; on two threads and on one; with growing batches; and their memory.
 //
 //     steps_bench [--benchmark_filter=step/resnet20]          Tern and oneDNN
 //     steps_bench_peer [--benchmark_filter=step/resnet20]     and PyTorch
 //
 // The libraries run in turns within each iteration. The counters are medians, times in
-// milliseconds; `faster` is the median over the iterations of the better of PyTorch's two forms
-// against Tern. report.py makes the table and the chart from the JSON.
+// milliseconds; `faster` is the median over the iterations of PyTorch's time, in its faster memory
+// format, divided by Tern's. report.py makes the tables and the chart from the JSON.
 #include <benchmark/benchmark.h>
 #include <dnnl.h>
 
@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-#include "../core/parallel.h"
+#include "../core/internal/parallel.h"
 #include "timing.h"
 #include "work.h"
 
@@ -35,7 +35,7 @@ bool failed = false;
 struct Agreement {
   bool contiguous = true, channels_last = true;
 };
-/// Both sides start from the same numbers: their first three results have to agree.
+/// Both sides start from the same weights: their first three results have to agree.
 Agreement compare(const Work& work, const Peer& peer) {
   Agreement result;
   for (int i = 0; i < 3; ++i) {
@@ -54,7 +54,7 @@ Agreement compare(const Work& work, const Peer& peer) {
   return result;
 }
 
-/// So many calls of a step that a clock can tell their time.
+/// Enough calls of a step for the clock's resolution.
 int calls_of(const Step& step) {
   return static_cast<int>(std::clamp(20 / milliseconds(step, 3), 1.0, 2e4));
 }
@@ -64,7 +64,7 @@ void add_parts(benchmark::State& state, const Work& work, int calls) {
   std::vector<double> cached, from_memory, direct, winograd;
   std::vector<double> of_cached, of_memory, of_direct, of_winograd;
   for (int round = 0; round < 3;
-       ++round) {  // a machine's speed drifts: each ratio is of one moment
+       ++round) {  // the machine's speed drifts: each ratio is of one moment
     const auto steps = [&] { return milliseconds(work.step, std::max(calls, 5)); };
     const double before = steps();
     const auto operations = operations_of(work.layers, work.training, work.net->parameters());
@@ -98,7 +98,7 @@ void step(benchmark::State& state, const std::string& name) {
     failed = true;
     return state.SkipWithError("Tern and PyTorch disagree");
   }
-  // PyTorch disagrees with itself: its fault, shown in the table. Its time counts all the same.
+  // If PyTorch disagrees with itself, the table says so; its time counts all the same.
   if (!agreement.channels_last) state.counters["channels_last_wrong"] = 1;
   const int calls = calls_of(work.step);
   std::vector<double> ours, contiguous, channels_last, faster;
@@ -121,8 +121,8 @@ void step(benchmark::State& state, const std::string& name) {
   if (!work.layers.empty()) add_parts(state, work, calls);
 }
 
-/// Additions in registers, divided among Tern's threads: what the processors give at this moment,
-/// whatever the caches and the memory do.
+/// Additions in registers, divided among Tern's threads: the speed of the processors at this
+/// moment, independent of caches and memory.
 void add_in_registers() {
   using Vec = float __attribute__((vector_size(16)));
   tern::parallel_for(1 << 26, 1, [](int64_t begin, int64_t end) {
@@ -134,8 +134,8 @@ void add_in_registers() {
   });
 }
 
-/// Two threads against one: `faster` is how many times, `registers` how many times additions in
-/// registers are.
+/// Two threads against one: `faster` is the speed-up of the step, `registers` that of additions in
+/// registers.
 void threads(benchmark::State& state, const std::string& name) {
   const int before = tern::num_threads();
   const Work work = bench::work(name);
@@ -159,7 +159,7 @@ void threads(benchmark::State& state, const std::string& name) {
   state.counters["registers"] = median(registers);
 }
 
-/// How long a step takes per image, for batches of 16 to 512 images, in turns.
+/// Time of a step per image, for batches of 16 to 512 images, in turns.
 void batch(benchmark::State& state, const std::string& name) {
   constexpr int kLargest = 512;
   std::vector<Work> works;
@@ -181,9 +181,9 @@ void batch(benchmark::State& state, const std::string& name) {
   }
 }
 
-// ---- memory: each figure by a process that does nothing else ----------------------------------
+// ---- memory: each figure from a process that does nothing else ----------------------------------
 
-/// Prints the most memory that this process ever had, in kB.
+/// Prints the peak memory of this process, in kB.
 void print_peak() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -201,7 +201,7 @@ int print_peak_of_steps(const std::string& who, const std::string& name) {
   return 0;
 }
 
-/// 10,000 steps with 50 sizes of batches at random; after the first thousand, and after all.
+/// 10,000 steps with 50 batch sizes at random: the peak after the first thousand, and after all.
 int print_peaks_of_batches() {
   const auto net = work("cnn28").net;
   tern::optim::SGD optimizer(net->parameters(), {.lr = 1e-3, .momentum = 0.9});
@@ -218,7 +218,7 @@ int print_peaks_of_batches() {
   return 0;
 }
 
-/// What a program prints about its memory, in MB; empty if it fails.
+/// The peaks that a program prints, in MB; empty if it fails.
 std::vector<double> megabytes(const std::string& program, const std::string& arguments) {
   std::vector<double> result;
   FILE* output = popen(("'" + program + "' " + arguments).c_str(), "r");
@@ -252,7 +252,7 @@ void memory(benchmark::State& state, const std::string& name) {
   if (!with_peer) return;
   state.counters["pytorch_mb"] = contiguous[0];
   state.counters["pytorch_channels_last_mb"] = channels_last[0];
-  state.counters["share"] = tern[0] / std::min(contiguous[0], channels_last[0]);
+  state.counters["ratio"] = tern[0] / std::min(contiguous[0], channels_last[0]);
 }
 
 void memory_of_batches(benchmark::State& state) {
@@ -266,9 +266,22 @@ void memory_of_batches(benchmark::State& state) {
   state.counters["late_mb"] = peaks[1];
 }
 
+// ---- turns: two builds compared by compare.py ---------------------------------------------------
+
+/// Runs a step for each line of standard input, for about 20 ms, and prints its milliseconds.
+int run_turns(const std::string& name) {
+  const Work work = bench::work(name);
+  const int calls = calls_of(work.step);
+  while (std::getchar() != EOF) {
+    std::printf("%.6g\n", milliseconds(work.step, calls));
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
 // ---- the program ------------------------------------------------------------------------------
 
-/// What stands behind `key` in a file of "key: value" or "key=value" lines.
+/// The value of `key` in a file of "key: value" or "key=value" lines.
 std::string value_of(const char* file, const std::string& key) {
   std::ifstream lines(file);
   for (std::string line; std::getline(lines, line);) {
@@ -326,6 +339,7 @@ int main(int argc, char** argv) {
   if (argc == 4 && std::string(argv[1]) == "--peak-memory") {
     return print_peak_of_steps(argv[2], argv[3]);
   }
+  if (argc == 3 && std::string(argv[1]) == "--turns") return run_turns(argv[2]);
   if (argc == 2 && std::string(argv[1]) == "--memory-of-batches") return print_peaks_of_batches();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;

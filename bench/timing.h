@@ -8,7 +8,7 @@
 
 namespace bench {
 
-/// Milliseconds a call takes, over `calls` of them.
+/// Milliseconds per call, averaged over `calls` calls.
 template <class F>
 double milliseconds(const F& f, int calls = 1) {
   const auto start = std::chrono::steady_clock::now();
@@ -23,7 +23,7 @@ inline double median(std::vector<double> values) {
   return *middle;
 }
 
-/// The median time of a call that is made again and again: its data lie in the caches, if they fit.
+/// The median time of a repeated call: its data lie in the caches, if they fit.
 template <class F>
 double median_milliseconds(const F& f) {
   f();
@@ -35,7 +35,7 @@ double median_milliseconds(const F& f) {
   return median(times);
 }
 
-/// The median time of a call whose data have been pushed out of the caches.
+/// The median time of a call whose data have been evicted from the caches.
 template <class F>
 double median_milliseconds_from_memory(const F& f) {
   static std::vector<char> other(size_t{64} << 20);

@@ -12,7 +12,9 @@ using namespace tern;
 
 namespace {
 
-Tensor images(int64_t batch) { return to_order(randn({batch, 3, 32, 32}), Order::channels_last); }
+Tensor images(int64_t batch) {
+  return to_memory_format(randn({batch, 3, 32, 32}), MemoryFormat::channels_last);
+}
 
 Tensor classes(int64_t batch, int64_t count) {
   std::vector<int64_t> values(static_cast<size_t>(batch));
@@ -20,7 +22,7 @@ Tensor classes(int64_t batch, int64_t count) {
   return tensor(values, {batch});
 }
 
-// Gives the work its step.
+// Sets the step of the work.
 template <class Optimizer, class Options>
 Work trained(Work work, const Options& options) {
   const auto optimizer = std::make_shared<Optimizer>(work.net->parameters(), options);
@@ -38,7 +40,7 @@ Work evaluated(const std::string& name, int64_t batch, bool folded) {
   nn::Sequential net = resnet(64, 4, 2);
   {
     const NoGrad no_grad;
-    net(images(batch));  // running statistics unlike those of a new net
+    net(images(batch));  // running statistics that differ from those of a new net
   }
   net.eval();
   if (folded) nn::fold_batch_norm_(net);
@@ -56,11 +58,12 @@ Work evaluated(const std::string& name, int64_t batch, bool folded) {
 
 Work batch_norm_relu_work() {
   const Shape shape = {64, 64, 32, 32};
-  Work work{.name = "batch_norm_relu",
-            .net = std::make_shared<nn::BatchNorm2d>(64),
-            .x = to_order(randn(shape), Order::channels_last).detach().set_requires_grad(),
-            .target = to_order(randn(shape), Order::channels_last),
-            .layers = {{.kind = Kind::batch_norm_relu, .x = shape}}};
+  Work work{
+      .name = "batch_norm_relu",
+      .net = std::make_shared<nn::BatchNorm2d>(64),
+      .x = to_memory_format(randn(shape), MemoryFormat::channels_last).detach().set_requires_grad(),
+      .target = to_memory_format(randn(shape), MemoryFormat::channels_last),
+      .layers = {{.kind = Kind::batch_norm_relu, .x = shape}}};
   work.step = [net = work.net, x = work.x, dy = work.target] {
     x.set_grad({});
     net->zero_grad();

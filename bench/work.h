@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is measured: a step in Tern, and what PyTorch and oneDNN need to do the same.
+// A measured step in Tern, and what PyTorch and oneDNN need to do the same.
 #pragma once
 
 #include <tern/tern.h>
@@ -21,16 +21,16 @@ struct Work {
   std::shared_ptr<tern::nn::Module> net = {};  ///< where there is one
   tern::Tensor x = {};                         ///< the input
   tern::Tensor target = {};                    ///< the classes, or the gradient of the output
-  Layers layers = {};                          ///< none where a step is one operation
+  Layers layers = {};                          ///< empty where a step is one operation
   bool training = true;                        ///< forward, loss, backward, optimizer
 };
 
 /// "cnn28", "resnet20", "resnet18", "resnet18_eval", "resnet18_folded", "mlp", "batch_norm_relu" or
-/// "add", with that many images (0: as many as the table says).
+/// "add", with that many images (0: the number in the table).
 Work work(const std::string& name, int64_t batch = 0);
 
-/// The same step in PyTorch's C++ side from the same numbers, in memory of either order. Empty
-/// where there is none, or no PyTorch.
+/// The same step in PyTorch's C++ side from the same weights, in either memory format. Empty where
+/// there is none, or no PyTorch.
 struct Peer {
   Step contiguous, channels_last;
 };

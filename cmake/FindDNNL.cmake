@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Finds oneDNN and defines DNNL::dnnl. The package configuration that oneDNN brings along is not used:
-# on Debian it insists on OpenCL, which Tern has no need of.
+# Finds oneDNN and defines DNNL::dnnl. oneDNN's own package configuration is not used: on
+# Debian it requires OpenCL, which Tern does not need.
 find_path(DNNL_INCLUDE_DIR dnnl.hpp)
 find_library(DNNL_LIBRARY dnnl)
 mark_as_advanced(DNNL_INCLUDE_DIR DNNL_LIBRARY)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Everything that `cmake --install` and `cpack` put on a machine.
+# Everything that `cmake --install` and `cpack` install.
 include(CMakePackageConfigHelpers)
 
 set(config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/tern")
@@ -13,20 +13,14 @@ install(FILES "${PROJECT_BINARY_DIR}/ternConfig.cmake"
               "${PROJECT_BINARY_DIR}/ternConfigVersion.cmake" cmake/FindDNNL.cmake
         DESTINATION "${config_dir}")
 
-# The public headers: all but those that call themselves private.
+# The public headers lie directly in these folders; the folders below are private.
 install(FILES tern.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/tern")
-foreach(room IN LISTS rooms)
-  file(GLOB headers CONFIGURE_DEPENDS ${room}/*.h)
-  foreach(header IN LISTS headers)
-    file(READ "${header}" beginning LIMIT 600)
-    if(NOT beginning MATCHES "Private: not installed")
-      install(FILES "${header}" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/tern/${room}")
-    endif()
-    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}")
-  endforeach()
+foreach(folder IN LISTS folders)
+  file(GLOB headers CONFIGURE_DEPENDS ${folder}/*.h)
+  install(FILES ${headers} DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/tern/${folder}")
 endforeach()
 
-# pkg-config. A static library cannot name what it needs, so then everybody links it all.
+# pkg-config. A static library cannot name its dependencies, so its users link all of them.
 set(tern_private_libs -lspdlog -lfmt -lz -ldnnl)
 list(TRANSFORM OpenMP_CXX_LIB_NAMES PREPEND -l OUTPUT_VARIABLE openmp_libs)
 list(JOIN tern_private_libs " " tern_private_libs)
@@ -45,23 +39,23 @@ if(NOT PROJECT_IS_TOP_LEVEL)
   return()
 endif()
 
-# `cpack -G DEB` makes a package of the same. Configure with CMAKE_INSTALL_PREFIX=/usr: the library's
-# directory is then Debian's own (lib/x86_64-linux-gnu).
+# `cpack -G DEB` packages the same files. Configure with CMAKE_INSTALL_PREFIX=/usr, which puts the
+# library into Debian's own directory (lib/x86_64-linux-gnu).
 set(CPACK_PACKAGE_NAME libtern-dev)
 set(CPACK_PACKAGE_CONTACT "The Tern authors <tern@localhost>")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES OFF)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
-# A compiler is the user's choice, as for every -dev package. oneDNN's major version tells Debian's
-# releases apart: a static library can be linked on the one that it was built on only.
+# No compiler, as in every -dev package: it is the user's choice. A static library can be linked only
+# on the Debian release that it was built on, which oneDNN's major version identifies.
 if(tern_type STREQUAL STATIC_LIBRARY)
   string(REGEX MATCH "^[0-9]+" dnnl_major "${DNNL_VERSION}")
   math(EXPR dnnl_next "${dnnl_major} + 1")
   set(CPACK_DEBIAN_PACKAGE_DEPENDS
       "libdnnl-dev (>= ${dnnl_major}), libdnnl-dev (<< ${dnnl_next}~), libspdlog-dev, zlib1g-dev")
 else()
-  # Needs dpkg-dev and file; without dpkg-dev cpack leaves the dependencies out.
+  # Needs dpkg-dev and file; without dpkg-dev, cpack silently omits the dependencies.
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 endif()
 include(CPack)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "clone.h"
 
-#include <atomic>
 #include <unordered_map>
 
 #include "tensor.h"
@@ -18,7 +17,7 @@ using Duplicates = std::unordered_map<const void*, Duplicate>;
 
 thread_local Duplicates* current = nullptr;
 
-// Making a duplicate copies handles too, and those mean the originals.
+// Making a tensor's duplicate copies handles too, and those mean the originals.
 struct Suspended {
   Duplicates* before = current;
   Suspended() { current = nullptr; }
@@ -58,19 +57,21 @@ void CloneScope::insert(std::shared_ptr<const void> original, std::shared_ptr<vo
   current->emplace(key, Duplicate{std::move(original), std::move(duplicate)});
 }
 
-std::shared_ptr<Tensor::Impl> Tensor::copied(const Tensor& other) {
-  if (!CloneScope::active() || !other.defined()) return other.impl_;
-  if (auto known = CloneScope::find(other.impl_.get())) {
-    return std::static_pointer_cast<Impl>(known);
+void duplicate_in_scope(std::shared_ptr<Tensor::Impl>& impl) {
+  if (!CloneScope::active() || !impl) return;
+  auto known = CloneScope::find(impl.get());
+  if (!known) {
+    Tensor original, duplicate;
+    original.impl_ = detail::Handle(impl);
+    {
+      const Suspended suspended;
+      duplicate = original.detach().clone();
+      if (original.is_leaf() && original.requires_grad()) duplicate.set_requires_grad();
+    }
+    known = duplicate.impl_.shared();
+    CloneScope::insert(impl, known);
   }
-  Tensor duplicate;
-  {
-    Suspended suspended;
-    duplicate = other.clone();
-    if (other.is_leaf() && other.requires_grad()) duplicate.set_requires_grad();
-  }
-  CloneScope::insert(other.impl_, duplicate.impl_);
-  return duplicate.impl_;
+  impl = std::static_pointer_cast<Tensor::Impl>(std::move(known));
 }
 
 }  // namespace tern

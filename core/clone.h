@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -31,6 +32,59 @@ class CloneScope {
   bool outermost_;
 };
 
+namespace detail {
+
+/// How many CloneScopes live, on any thread.
+extern std::atomic<int> clone_scopes;
+
+/// Makes `object` its duplicate if a CloneScope lives on this thread. A type that is duplicated
+/// otherwise than by its copy constructor has an overload (Tensor's is in clone.cpp).
+template <class T>
+void duplicate_in_scope(std::shared_ptr<T>& object) {
+  if (!CloneScope::active() || !object) return;
+  auto known = CloneScope::find(object.get());
+  if (!known) {
+    known = std::make_shared<T>(*object);
+    CloneScope::insert(object, known);
+  }
+  object = std::static_pointer_cast<T>(std::move(known));
+}
+
+/// What every handle of Tern holds, tensors included: a shared_ptr whose copies in a CloneScope are
+/// handles of the duplicate.
+template <class T>
+class Handle {
+ public:
+  Handle() = default;
+  explicit Handle(std::shared_ptr<T> object) : object_(std::move(object)) {}
+  Handle(const Handle& other) : object_(other.object_) { copied(); }
+  Handle(Handle&& other) noexcept = default;
+  Handle& operator=(const Handle& other) {
+    object_ = other.object_;
+    copied();
+    return *this;
+  }
+  Handle& operator=(Handle&& other) noexcept = default;
+  ~Handle() = default;
+
+  T& operator*() const { return *object_; }
+  T* operator->() const { return object_.get(); }
+  const std::shared_ptr<T>& shared() const { return object_; }
+  explicit operator bool() const { return object_ != nullptr; }
+  bool operator==(const Handle& other) const { return object_ == other.object_; }
+  long use_count() const { return object_.use_count(); }
+
+ private:
+  void copied() {
+    if (clone_scopes.load(std::memory_order_relaxed) != 0) [[unlikely]]
+      duplicate_in_scope(object_);
+  }
+
+  std::shared_ptr<T> object_;
+};
+
+}  // namespace detail
+
 /// A handle to a T that all copies of the handle share, and that a CloneScope duplicates with T's
 /// copy constructor: for what a module changes after its construction.
 template <class T>
@@ -38,28 +92,15 @@ class Shared {
  public:
   Shared() : object_(std::make_shared<T>()) {}
   explicit Shared(T value) : object_(std::make_shared<T>(std::move(value))) {}  ///< a new object
-  Shared(const Shared& other) : object_(other.copied()) {}  ///< the same object, or its duplicate
-  /// The same object, or its duplicate.
-  Shared& operator=(const Shared& other) {
-    object_ = other.copied();
-    return *this;
-  }
 
+  Shared(const Shared&) = default;                 ///< the same object, or its duplicate
+  Shared& operator=(const Shared&) = default;      ///< the same object, or its duplicate
   T& operator*() const { return *object_; }        ///< the object
-  T* operator->() const { return object_.get(); }  ///< the object
-  /// Whether both mean the same object.
-  bool operator==(const Shared& other) const { return object_ == other.object_; }
+  T* operator->() const { return &*object_; }      ///< the object
+  bool operator==(const Shared&) const = default;  ///< whether both mean the same object
 
  private:
-  std::shared_ptr<T> copied() const {
-    if (!CloneScope::active()) return object_;
-    if (auto known = CloneScope::find(object_.get())) return std::static_pointer_cast<T>(known);
-    auto duplicate = std::make_shared<T>(*object_);
-    CloneScope::insert(object_, duplicate);
-    return duplicate;
-  }
-
-  std::shared_ptr<T> object_;
+  detail::Handle<T> object_;
 };
 
 }  // namespace tern

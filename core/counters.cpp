@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "counters.h"
 
-#include "counters_private.h"
+#include "internal/counters.h"
 
 namespace tern {
 

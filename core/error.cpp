@@ -2,47 +2,24 @@
 #include "error.h"
 
 #include <charconv>
-
-#include "tensor.h"
+#include <cmath>
 
 namespace tern {
-
-namespace {
-thread_local ErrorScope* innermost = nullptr;
-}
-
-ErrorScope::ErrorScope(const std::string* name) : name_(name), outer_(innermost) {
-  innermost = this;
-}
-
-ErrorScope::~ErrorScope() { innermost = outer_; }
-
-std::string ErrorScope::path() {
-  std::string path;
-  for (const ErrorScope* scope = innermost; scope; scope = scope->outer_) {
-    if (scope->name_->empty()) continue;
-    path = path.empty() ? *scope->name_ : *scope->name_ + "." + path;
-  }
-  return path;
-}
 
 namespace detail {
 
 std::string text(double value) {
+  if (std::isnan(value)) return "nan";  // whatever its sign
   char digits[32];
   const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
   return std::string(digits, end);
 }
 
-std::string text(const Tensor& t) {
-  if (!t.defined()) return "undefined";
-  return std::string(to_string(t.dtype())) + to_string(t.shape());
-}
-
-void throw_error(std::string_view op, const std::string& message) {
+void throw_error(std::string_view op, std::initializer_list<MessagePart> parts) {
   std::string full = "[";
-  full.append(op).append("] ").append(message);
-  if (const std::string path = ErrorScope::path(); !path.empty()) full += " (in " + path + ")";
+  full.append(op).append("] ");
+  for (const MessagePart& part : parts) full += part();
+  if (const std::string path = ModuleScope::path(); !path.empty()) full += " (in " + path + ")";
   throw Error(full);
 }
 

@@ -8,7 +8,7 @@
 #include "error.h"
 #include "random.h"
 
-namespace tern::testing {
+namespace tern {
 
 namespace {
 
@@ -37,14 +37,14 @@ std::vector<Tensor> leaf_copies(const char* op, const std::vector<Tensor>& input
       fail(op, "input ", copies.size(), " is ", x, ", want f64: central differences need it");
     }
     any |= x.requires_grad();
-    copies.push_back(x.defined() ? x.clone() : x);
+    copies.push_back(x.defined() ? x.detach().clone() : x);
     if (x.requires_grad()) copies.back().set_requires_grad();
   }
   if (!any) fail(op, "none of the ", inputs.size(), " inputs requires a gradient");
   return copies;
 }
 
-void check(const char* op, const Function& f, const std::vector<Tensor>& inputs,
+void check(const char* op, const GradcheckFunction& f, const std::vector<Tensor>& inputs,
            const GradcheckOptions& options) {
   const std::vector<Tensor> x = leaf_copies(op, inputs);
   const Tensor y = f(x);
@@ -98,19 +98,21 @@ void check(const char* op, const Function& f, const std::vector<Tensor>& inputs,
 
 }  // namespace
 
-bool gradcheck(const Function& f, const std::vector<Tensor>& inputs, GradcheckOptions options) {
+bool gradcheck(const GradcheckFunction& f, const std::vector<Tensor>& inputs,
+               GradcheckOptions options) {
   check("gradcheck", f, inputs, options);
   return true;
 }
 
-bool gradgradcheck(const Function& f, const std::vector<Tensor>& inputs, GradcheckOptions options) {
+bool gradgradcheck(const GradcheckFunction& f, const std::vector<Tensor>& inputs,
+                   GradcheckOptions options) {
   // The backward pass as a function of the inputs and the cotangent, one output at a time.
   const Tensor y = f(leaf_copies("gradgradcheck", inputs));
   std::vector<Tensor> arguments = inputs;
   arguments.push_back(random_like(y, options.seed + 1).set_requires_grad());
   for (size_t k = 0; k < inputs.size(); ++k) {
     if (!inputs[k].requires_grad()) continue;
-    const Function gradient = [&](const std::vector<Tensor>& all) {
+    const GradcheckFunction gradient = [&](const std::vector<Tensor>& all) {
       const std::vector<Tensor> x(all.begin(), all.end() - 1);
       const Tensor out = f(x);
       const auto dx = grad(out, {x[k]},
@@ -124,4 +126,4 @@ bool gradgradcheck(const Function& f, const std::vector<Tensor>& inputs, Gradche
   return true;
 }
 
-}  // namespace tern::testing
+}  // namespace tern

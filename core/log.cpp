@@ -35,7 +35,7 @@ spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> instance = [] {
     auto found = spdlog::get("tern");
     if (!found) {
-      // Not registered: spdlog's registry and its default logger stay as the program has them.
+      // Not registered: spdlog's registry and default logger belong to the program.
       found = std::make_shared<spdlog::logger>("tern",
                                                std::make_shared<spdlog::sinks::stderr_sink_mt>());
       found->set_pattern("[%H:%M:%S.%e] [%n] [%l] %v");

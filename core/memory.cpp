@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "memory.h"
+#include "internal/memory.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -13,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "counters_private.h"
 #include "error.h"
+#include "internal/counters.h"
 
 namespace tern::memory {
 
@@ -30,12 +31,12 @@ void count_system_allocation() {
   counts::system_allocations.fetch_add(1, std::memory_order_relaxed);
 }
 
-// Fresh pages cost more than many operations, so nothing goes back to the system until trim(), or
-// until the system refuses.
+// Fresh pages cost more than many operations, so memory returns to the system only by trim(), which
+// also runs when the system refuses a request.
 
 // Note [Size classes]
 // Blocks below 1 MB come in sizes 64 * {4,5,6,7} * 2^k bytes (at most a quarter more than asked
-// for), so that a loop with many batch sizes reuses a few classes. Each class keeps a list of free
+// for), so that a loop with many batch sizes reuses a few classes. Each class has a list of free
 // blocks.
 class SmallBlocks {
  public:
@@ -62,10 +63,13 @@ class SmallBlocks {
     try {
       free_[size_class(bytes).index].push_back(block);
       add(counts::bytes_cached, bytes);
-    } catch (...) {  // no room for one more pointer
+    } catch (...) {  // no memory for one more pointer
       std::free(block);
     }
   }
+
+  void lock() { mutex_.lock(); }
+  void unlock() { mutex_.unlock(); }
 
   void trim() noexcept {
     const std::lock_guard lock(mutex_);
@@ -101,12 +105,12 @@ class SmallBlocks {
 
 // Note [Large blocks]
 // Blocks of 1 MB and more are cut from segments of address space, whose pages become memory when
-// they are first written. A free block of the very size is taken first, the one freed last, because
-// each half of it still lies in the caches of the thread that will have that half again (Note [Data
-// stay with their thread]). When there is none, and all blocks together are more than caches hold,
-// free neighbours are merged, so that what the late, small layers of a net have given back serves
-// the early, large ones: with a list for each size only, resnet20 took a sixth more memory. (A
-// small net with blocks merged took a tenth longer.)
+// they are first written. Of the free blocks of exactly the requested size, the one freed last is
+// reused first, because each half of it is still in the caches of the thread that will process that
+// half again (Note [Data stay with their thread]). If there is none, and all blocks together exceed
+// the caches, free neighbours are merged, so that memory freed by the late, small layers of a net
+// serves the early, large ones: with a list per size only, resnet20 took a sixth more memory.
+// (Merging always made a small net a tenth slower.)
 class LargeBlocks {
  public:
   static size_t rounded(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
@@ -143,13 +147,18 @@ class LargeBlocks {
     try {
       free_.push_back({static_cast<char*>(block), bytes});
       add(counts::bytes_cached, bytes);
-    } catch (...) {  // no room for one more range
+    } catch (...) {  // no memory for one more range
       munmap(block, bytes);
+      used_ -= bytes;
     }
   }
 
+  void lock() { mutex_.lock(); }
+  void unlock() { mutex_.unlock(); }
+
   void trim() noexcept {
     const std::lock_guard lock(mutex_);
+    drop_fresh();
     for (const Range& range : free_) {
       munmap(range.begin, range.bytes);
       used_ -= range.bytes;
@@ -183,7 +192,7 @@ class LargeBlocks {
     if (!free_.empty()) free_.resize(merged + 1);
   }
 
-  // The free range that ends where unused memory begins, and as much of that as is missing.
+  // Extends the free range that ends where unused memory begins by as much as is missing.
   void* extend_last(size_t bytes) {
     const auto last = std::find_if(free_.begin(), free_.end(), [&](const Range& range) {
       return range.begin + range.bytes == fresh_.begin;
@@ -205,14 +214,25 @@ class LargeBlocks {
     return block;
   }
 
-  // A new segment. What is left of the one before is address space only, and forgotten.
+  // Never used, so it is address space only.
+  void drop_fresh() {
+    if (fresh_.bytes > 0) munmap(fresh_.begin, fresh_.bytes);
+    fresh_ = {};
+  }
+
+  // Maps a new segment, in place of what is left of the one before. Without MAP_NORESERVE, the
+  // system refuses what it would refuse malloc.
   bool map_segment(size_t bytes) {
     for (const size_t size : {std::max(kSegment, bytes), bytes}) {
       void* segment = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       if (segment == MAP_FAILED) continue;
-      const auto past = reinterpret_cast<uintptr_t>(segment) % kHugePage;
-      fresh_ = {static_cast<char*>(segment) + (kHugePage - past) % kHugePage, size};
+      drop_fresh();
+      const size_t before =
+          (kHugePage - reinterpret_cast<uintptr_t>(segment) % kHugePage) % kHugePage;
+      fresh_ = {static_cast<char*>(segment) + before, size};
+      if (before > 0) munmap(segment, before);
+      munmap(fresh_.begin + size, kHugePage - before);
       madvise(fresh_.begin, size, MADV_HUGEPAGE);  // a hint; refusal does no harm
       return true;
     }
@@ -229,7 +249,7 @@ class Cache {
  public:
   void* take(size_t asked) {
     if (asked > (size_t{1} << 46)) {
-      fail("allocate", asked, " bytes asked for, more than any machine has");
+      fail("allocate", "the request is ", asked, " bytes, want at most what a machine has");
     }
     const size_t bytes = rounded(asked);
     counts::allocations.fetch_add(1, std::memory_order_relaxed);
@@ -239,7 +259,7 @@ class Cache {
       block = take_rounded(bytes);
     }
     if (!block) {
-      fail("allocate", "out of memory: ", bytes, " bytes asked for, ",
+      fail("allocate", "out of memory: ", bytes, " bytes requested, ",
            counts::bytes_in_use.load(std::memory_order_relaxed), " in use");
     }
     add(counts::bytes_in_use, bytes);
@@ -257,6 +277,16 @@ class Cache {
     large_.trim();
   }
 
+  // A child process has only the thread that called fork: no other may hold a lock meanwhile.
+  void lock() {
+    small_.lock();
+    large_.lock();
+  }
+  void unlock() {
+    large_.unlock();
+    small_.unlock();
+  }
+
  private:
   static bool is_large(size_t bytes) { return bytes >= size_t{1} << 20; }
   static size_t rounded(size_t bytes) {
@@ -270,9 +300,12 @@ class Cache {
   LargeBlocks large_;
 };
 
-// Never destroyed: tensors with static storage may outlive it otherwise.
+// Never destroyed, because tensors with static storage duration may outlive it.
 Cache& cache() {
-  static Cache& instance = *new Cache;
+  static Cache& instance = []() -> Cache& {
+    pthread_atfork([] { cache().lock(); }, [] { cache().unlock(); }, [] { cache().unlock(); });
+    return *new Cache;
+  }();
   return instance;
 }
 

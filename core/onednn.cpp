@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "onednn.h"
+#include "internal/onednn.h"
 
 #include <algorithm>
 #include <bit>
@@ -12,11 +12,11 @@
 #include <unordered_map>
 
 #include "counters.h"
-#include "counters_private.h"
 #include "error.h"
+#include "internal/counters.h"
+#include "internal/memory.h"
 #include "log.h"
-#include "memory.h"
-#include "profiler.h"
+#include "op_scope.h"
 
 namespace tern::onednn {
 
@@ -111,15 +111,37 @@ const dnnl::primitive_attr& attributes() {
   return instance;
 }
 
-dnnl::memory::desc describe(const Shape& shape, Order order) {
+namespace {
+
+dnnl::memory::data_type type_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return dnnl::memory::data_type::f32;
+    case DType::bf16:
+      return dnnl::memory::data_type::bf16;
+    case DType::u8:
+      return dnnl::memory::data_type::u8;
+    case DType::f64:
+    case DType::i64:
+    case DType::boolean:
+      break;
+  }
+  fail("onednn", "dtype is ", dtype, ", want f32, bf16 or u8");
+}
+
+}  // namespace
+
+dnnl::memory::desc describe(const Shape& shape, MemoryFormat order, DType dtype) {
   if (shape.size() > 6) fail("onednn", "tensor of rank ", shape.size(), ", at most 6 supported");
   const dnnl::memory::dims dims =
       shape.empty() ? dnnl::memory::dims{1} : dnnl::memory::dims(shape.begin(), shape.end());
-  const Tag tag = order == Order::channels_last ? Tag::acdb : kRowMajor[shape.size()];
-  return {dims, dnnl::memory::data_type::f32, tag};
+  const Tag tag = order == MemoryFormat::channels_last ? Tag::acdb : kRowMajor[shape.size()];
+  return {dims, type_of(dtype), tag};
 }
 
-dnnl::memory::desc describe(const Tensor& x) { return describe(x.shape(), x.order()); }
+dnnl::memory::desc describe(const Tensor& x) {
+  return describe(x.shape(), x.memory_format(), x.dtype());
+}
 
 Primitive::Primitive(dnnl::primitive primitive, Layouts layouts, dnnl::memory::desc scratchpad,
                      std::string implementation)
@@ -142,7 +164,7 @@ void Primitive::execute(std::initializer_list<std::pair<int, const void*>> args)
 
 void Primitive::execute(std::initializer_list<std::pair<int, const void*>> args,
                         void* scratchpad) const {
-  ProfilerRange::implementation(implementation_.c_str());
+  OpScope::implementation(implementation_.c_str());
   const OpenMPThreads threads(primitive_threads());
   std::unordered_map<int, dnnl::memory> memories;
   memories.reserve(args.size() + 1);
@@ -177,7 +199,8 @@ Key& Key::add(const Shape& shape) {
 
 Key& Key::add(const Tensor& x) {
   add(x.shape());
-  return add(static_cast<int64_t>(x.order()));
+  add(static_cast<int64_t>(x.dtype()));
+  return add(static_cast<int64_t>(x.memory_format()));
 }
 
 Key& Key::add(double value) { return add(std::bit_cast<int64_t>(value)); }

@@ -7,9 +7,9 @@
 #include <mutex>
 #include <vector>
 
-#include "onednn.h"
-#include "parallel.h"
-#include "peaks.h"
+#include "internal/onednn.h"
+#include "internal/parallel.h"
+#include "internal/peaks.h"
 #include "threads.h"
 
 namespace tern {

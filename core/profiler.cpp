@@ -1,50 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recording. profiler_table.cpp makes the table, io/profiler_trace.cpp the trace.
+// Recording. profiler_table.cpp makes the table, io/trace.cpp the trace.
 #include "profiler.h"
 
 #include <algorithm>
+#include <atomic>
+#include <new>
 #include <utility>
 
-#include "autograd.h"
 #include "error.h"
-#include "profiler_session.h"
+#include "internal/process_listener.h"
+#include "internal/profiler_session.h"
 
 namespace tern {
 
-namespace detail {
-
-std::atomic<bool> profiling{false};
-
-/// A range that has not ended. Its event waits in a list of its own, so that ending it takes no
-/// memory and cannot fail.
-struct ProfilerFrame {
-  std::shared_ptr<ProfilerSession> session;
-  ProfilerFrame* outer;
-  std::list<ProfilerEvent> event;
-  int64_t nested = 0;     // time of the ranges inside
-  bool composed = false;  // made of other operations
-};
-
-}  // namespace detail
-
-using detail::ProfilerFrame;
+using detail::process_listener;
 using detail::ProfilerSession;
 
 namespace {
 
-thread_local ProfilerFrame* innermost = nullptr;
-
-ProfilerEvent* current_event() { return innermost ? &innermost->event.front() : nullptr; }
-
-// The session that records now. Never destroyed, as threads may outlive the program's statics.
-struct Running {
-  std::mutex mutex;
-  std::shared_ptr<ProfilerSession> session;
+// A call that has not ended. Its event waits in a list of its own, so that ending it takes no
+// memory.
+struct Pending {
+  const OpCall* call;
+  std::list<ProfilerEvent> event = {};
+  int64_t read_only = -1;    // bytes of the inputs, if not all
+  int64_t nested = 0;        // time of the calls inside
+  int64_t nested_bytes = 0;  // and what they touched
 };
-Running& running() {
-  static Running& instance = *new Running;
-  return instance;
-}
+thread_local std::vector<Pending> pending;
 
 int thread_number() {
   static std::atomic<int> count{0};
@@ -52,38 +35,45 @@ int thread_number() {
   return number;
 }
 
-int64_t bytes_of(const ProfilerEvent::Input& x) {
-  return x.shape.numel() * static_cast<int64_t>(size_of(x.dtype));
+int64_t bytes_of(const Shape& shape, DType dtype) {
+  return shape.numel() * static_cast<int64_t>(size_of(dtype));
 }
 
-ProfilerEvent::Input described(const Tensor& x) { return {x.shape(), x.dtype(), x.order()}; }
+ProfilerEvent::Input described(const Tensor& x) {
+  return {x.shape(), x.dtype(), x.memory_format()};
+}
 
-constexpr char kReorder[] = "to_order";
+void add_implementation(ProfilerEvent& event, const char* name) {
+  std::string& names = event.implementation;
+  if ((", " + names + ",").find(", " + std::string(name) + ",") != std::string::npos) return;
+  names += (names.empty() ? "" : ", ") + std::string(name);
+}
+
+constexpr char kReorder[] = "to_memory_format";
 
 }  // namespace
 
 Profiler::Profiler() {
-  const std::lock_guard lock(running().mutex);
-  if (const auto& other = running().session) {
-    const std::lock_guard events(other->mutex);
-    fail("Profiler", "another profiler, begun ", static_cast<double>(other->now()) * 1e-9,
-         " s ago with ", other->events.size(),
+  const std::lock_guard lock(process_listener().mutex);
+  if (const auto& other = process_listener().listener) {
+    auto& session = static_cast<ProfilerSession&>(*other);
+    const std::lock_guard events(session.mutex);
+    fail("Profiler", "another profiler, begun ", static_cast<double>(session.now()) * 1e-9,
+         " s ago with ", session.events.size(),
          " calls recorded, is still recording: call its stop(), or let it go out of scope first");
   }
   session_ = std::make_shared<ProfilerSession>();
-  running().session = session_;
-  detail::profiling.store(true, std::memory_order_relaxed);
+  detail::set_process_listener(session_);
 }
 
 Profiler::~Profiler() { stop(); }
 
 void Profiler::stop() {
-  const std::lock_guard lock(running().mutex);
-  if (running().session != session_) return;
-  detail::profiling.store(false, std::memory_order_relaxed);
-  running().session.reset();
+  const std::lock_guard lock(process_listener().mutex);
+  if (process_listener().listener != session_) return;
+  detail::set_process_listener(nullptr);
   const std::lock_guard events(session_->mutex);
-  session_->end = session_->now();
+  session_->ending = session_->now();
 }
 
 std::vector<ProfilerEvent> Profiler::events() const {
@@ -99,84 +89,88 @@ std::vector<ProfilerEvent> Profiler::events() const {
   return events;
 }
 
-void ProfilerRange::begin(const char* name, const char* suffix,
-                          std::span<const Tensor* const> inputs) {
-  auto frame = std::make_unique<ProfilerFrame>();
-  {
-    const std::lock_guard lock(running().mutex);
-    frame->session = running().session;
-  }
-  if (!frame->session) return;  // it has just ended
-  ProfilerEvent& event = frame->event.emplace_back();
-  event.name = std::string(name) + suffix;
-  event.module = ErrorScope::path();
+namespace detail {
+
+// A call for which there is no memory is not recorded.
+void ProfilerSession::begin(const OpCall& call) noexcept try {
+  Pending one{&call};
+  ProfilerEvent& event = one.event.emplace_back();
+  event.name = call.name;
+  event.module = call.module;
   event.thread = thread_number();
-  for (const Tensor* x : inputs) {
+  event.backward = call.kind == OpCall::Kind::backward ||
+                   (!pending.empty() && pending.back().event.front().backward);
+  for (const Tensor* x : call.inputs) {
     if (x->defined()) event.inputs.push_back(described(*x));
   }
-  frame->outer = std::exchange(innermost, frame.get());
-  frame_ = frame.release();
-  event.start = frame_->session->now();
+  pending.push_back(std::move(one));
+  event.start = now();
+} catch (const std::bad_alloc&) {
 }
 
-void ProfilerRange::begin(const char* name, const std::vector<Tensor>& inputs) {
-  std::vector<const Tensor*> pointers;
-  for (const Tensor& x : inputs) pointers.push_back(&x);
-  begin(name, "", pointers);
-}
-
-void ProfilerRange::begin(const Node& node, const Tensor& dy) {
-  const Tensor* const inputs[] = {&dy};
-  begin(node.name(), " backward", inputs);
-}
-
-void ProfilerRange::end() {
-  const std::unique_ptr<ProfilerFrame> frame(std::exchange(frame_, nullptr));
-  ProfilerSession& session = *frame->session;
-  ProfilerEvent& event = frame->event.front();
-  event.duration = session.now() - event.start;
-  event.self = event.duration - frame->nested;
-  if (frame->composed || event.bytes == 0) {  // a view reads nothing
-    event.bytes = 0;
+void ProfilerSession::end(const OpCall& call) noexcept {
+  if (pending.empty() || pending.back().call != &call) return;
+  Pending one = std::move(pending.back());
+  pending.pop_back();
+  ProfilerEvent& event = one.event.front();
+  event.duration = now() - event.start;
+  event.self = event.duration - one.nested;
+  if (event.bytes > 0) {  // a view reads nothing
+    int64_t read = 0;
+    for (const ProfilerEvent::Input& x : event.inputs) read += bytes_of(x.shape, x.dtype);
+    event.bytes += one.read_only < 0 ? read : one.read_only;
+  }
+  const int64_t touched = std::max(event.bytes, one.nested_bytes);
+  if (event.bytes <= one.nested_bytes) event.bytes = 0;  // those inside have them
+  if (event.bytes == 0) {
     if (event.flops == 0) event.implementation.clear();
-  } else {
-    for (const ProfilerEvent::Input& x : event.inputs) event.bytes += bytes_of(x);
-    if (event.implementation.empty()) event.implementation = "tern";
+  } else if (event.implementation.empty()) {
+    event.implementation = "tern";
   }
-  innermost = frame->outer;
-  if (innermost) {
-    innermost->nested += event.duration;
-    innermost->composed |= event.name != kReorder;  // which the outer operation goes on to read
-    current_event()->reorders += event.reorders;
+  if (!pending.empty()) {
+    Pending& outer = pending.back();
+    outer.nested += event.duration;
+    // What is reordered the outer operation goes on to read.
+    if (event.name != kReorder) outer.nested_bytes += touched;
+    outer.event.front().reorders += event.reorders;
   }
-  const std::lock_guard lock(session.mutex);
-  if (session.end < 0) session.events.splice(session.events.end(), frame->event);
+  const std::lock_guard lock(mutex);
+  if (ending < 0) events.splice(events.end(), one.event);
 }
 
-void ProfilerRange::add_flops(double count) {
-  if (ProfilerEvent* event = current_event()) event->flops += count;
-}
-
-void ProfilerRange::add_implementation(const char* name) {
-  ProfilerEvent* event = current_event();
-  if (!event || (", " + event->implementation + ",").find(", " + std::string(name) + ",") !=
-                    std::string::npos) {
-    return;
+void ProfilerSession::note(const OpCall* call, const OpNote& note) noexcept try {
+  if (pending.empty() || pending.back().call != call) return;
+  Pending& one = pending.back();
+  ProfilerEvent& event = one.event.front();
+  switch (note.what) {
+    case OpNote::What::flops:
+      event.flops += note.number;
+      break;
+    case OpNote::What::implementation:
+      add_implementation(event, note.text);
+      break;
+    case OpNote::What::reads:
+      if (note.tensor->defined()) event.inputs.push_back(described(*note.tensor));
+      break;
+    case OpNote::What::reads_only:
+      one.read_only = static_cast<int64_t>(note.number);
+      break;
+    case OpNote::What::writes:
+    case OpNote::What::makes:
+      event.bytes += bytes_of(note.tensor->shape(), note.tensor->dtype());
+      break;
+    case OpNote::What::bytes:
+      event.bytes += static_cast<int64_t>(note.number);
+      break;
+    case OpNote::What::reorders:
+      ++event.reorders;
+      break;
+    case OpNote::What::shows:
+      break;
   }
-  event->implementation += (event->implementation.empty() ? "" : ", ") + std::string(name);
+} catch (const std::bad_alloc&) {
 }
 
-void ProfilerRange::add_input(const Tensor& x) {
-  ProfilerEvent* event = current_event();
-  if (event && x.defined()) event->inputs.push_back(described(x));
-}
-
-void ProfilerRange::add_bytes(int64_t count) {
-  if (ProfilerEvent* event = current_event()) event->bytes += count;
-}
-
-void ProfilerRange::add_reorder() {
-  if (ProfilerEvent* event = current_event()) ++event->reorders;
-}
+}  // namespace detail
 
 }  // namespace tern

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "random.h"
 
+#include <unistd.h>
+
+#include <atomic>
 #include <cmath>
 
 #include "error.h"
@@ -106,6 +109,14 @@ double normal_quantile(double p) {
 }
 
 thread_local Generator thread_generator;
+thread_local bool thread_is_seeded = false;
+
+Generator unseeded_generator() {
+  static std::atomic<uint64_t> others{0};
+  constexpr uint64_t kFirstStream = uint64_t{1} << 63;  // far from those that programs choose
+  const bool is_main = gettid() == getpid();
+  return Generator(0, is_main ? 0 : kFirstStream + others++);
+}
 
 }  // namespace
 
@@ -141,7 +152,17 @@ uint64_t Generator::reserve(int64_t count) {
   return first;
 }
 
-void manual_seed(uint64_t seed) { thread_generator = Generator(seed); }
-Generator& default_generator() { return thread_generator; }
+void manual_seed(uint64_t seed) {
+  thread_generator = Generator(seed);
+  thread_is_seeded = true;
+}
+
+Generator& default_generator() {
+  if (!thread_is_seeded) {
+    thread_generator = unseeded_generator();
+    thread_is_seeded = true;
+  }
+  return thread_generator;
+}
 
 }  // namespace tern

@@ -5,27 +5,27 @@
 
 namespace tern {
 
-/// Random numbers that are the same on every platform for a seed: Philox4x32-10 (Salmon et al.,
-/// "Parallel random numbers: as easy as 1, 2, 3", 2011), a counter-based generator, and
-/// distributions that use only correctly rounded operations. Number i of a stream can be computed
-/// without the ones before it, so that loops may draw in parallel and get the same numbers for
-/// every thread count.
+/// A random number generator that gives the same numbers on every platform: the counter-based
+/// Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011), and
+/// distributions computed with correctly rounded operations only. Number i of a stream can be
+/// computed without the ones before it, so parallel loops get the same numbers for every number of
+/// threads.
 class Generator {
  public:
-  /// What a generator needs to go on later.
+  /// Serializable state of a generator.
   struct State {
-    uint64_t seed = 0;                              ///< which sequence
-    uint64_t stream = 0;                            ///< which of the independent streams of a seed
-    uint64_t position = 0;                          ///< how many numbers have been taken
-    bool operator==(const State&) const = default;  ///< whether the next numbers are the same
+    uint64_t seed = 0;      ///< selects the sequence
+    uint64_t stream = 0;    ///< selects one of the independent streams of a seed
+    uint64_t position = 0;  ///< how many numbers have been drawn
+    bool operator==(const State&) const = default;  ///< whether the numbers to come are equal
   };
 
-  /// Begins a stream of a seed.
+  /// Starts at the beginning of a stream of a seed.
   explicit Generator(uint64_t seed = 0, uint64_t stream = 0) : state_{seed, stream, 0} {}
-  explicit Generator(const State& state) : state_(state) {}  ///< goes on from `state`
+  explicit Generator(const State& state) : state_(state) {}  ///< continues from `state`
 
-  const State& state() const { return state_; }           ///< where it stands
-  void set_state(const State& state) { state_ = state; }  ///< goes on from `state`
+  const State& state() const { return state_; }           ///< the current state
+  void set_state(const State& state) { state_ = state; }  ///< continues from `state`
 
   /// 64 random bits.
   uint64_t bits() { return bits_at(state_, state_.position++); }
@@ -36,14 +36,14 @@ class Generator {
   /// Uniform in [0, bound), without bias. Throws Error if bound < 1.
   int64_t integer(int64_t bound);
 
-  /// Takes `count` numbers at once: returns the position of the first, for bits_at.
+  /// Skips `count` numbers and returns the position of the first, for bits_at.
   uint64_t reserve(int64_t count);
 
-  /// Number `position` of a stream, whatever position the state is at.
+  /// Number `position` of the stream of `state`, whose own position does not matter.
   static uint64_t bits_at(const State& state, uint64_t position);
-  /// What uniform() makes of 64 bits.
+  /// 64 bits as uniform() converts them.
   static double to_uniform(uint64_t bits);
-  /// What normal() makes of 64 bits.
+  /// 64 bits as normal() converts them.
   static double to_normal(uint64_t bits);
 
  private:
@@ -51,8 +51,10 @@ class Generator {
 };
 
 /// Restarts the default generator: everything random in Tern that is not given a generator of its
-/// own (randn, dropout, initializers, shuffles) draws from it. One generator per thread; a thread
-/// that never called manual_seed starts from seed 0.
+/// own (randn, dropout, initializers, shuffles) draws from it. Each thread has its own. A thread
+/// that never called manual_seed uses seed 0: the main thread the stream 0, others streams of their
+/// own, numbered in the order in which they first use it. So threads draw different numbers unless
+/// they are seeded alike.
 void manual_seed(uint64_t seed);
 /// The default generator of this thread.
 Generator& default_generator();

@@ -2,6 +2,7 @@
 #include "shape.h"
 
 #include <algorithm>
+#include <ostream>
 
 #include "error.h"
 
@@ -43,8 +44,11 @@ std::string to_string(const Shape& shape) {
   return text + "]";
 }
 
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << to_string(shape); }
+
 int resolve_axis(const char* op, int64_t axis, const Shape& shape) {
   const int64_t rank = shape.size();
+  if (rank == 0) fail(op, "axis ", axis, " of a tensor without axes, want a tensor that has some");
   if (axis < -rank || axis >= rank) {
     fail(op, "axis ", axis, " of a tensor with ", rank, " axes, want ", -rank, " to ", rank - 1);
   }

@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <iosfwd>
+#include <iterator>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tern {
@@ -22,7 +25,8 @@ class Shape {
   /// Throws Error as the constructor above.
   explicit Shape(std::span<const int64_t> sizes);
 
-  int size() const { return rank_; }                     ///< the number of axes
+  int rank() const { return rank_; }                     ///< the number of axes
+  int size() const { return rank_; }                     ///< the same, as of a container
   bool empty() const { return rank_ == 0; }              ///< whether it is a scalar's
   int64_t operator[](int i) const { return sizes_[i]; }  ///< the size of axis i >= 0
   int64_t numel() const { return numel_; }               ///< the number of elements
@@ -34,10 +38,33 @@ class Shape {
 
   bool operator==(const Shape& other) const;  ///< whether rank and sizes are equal
 
+  /// Writes to_string(shape).
+  friend std::ostream& operator<<(std::ostream& out, const Shape& shape);
+
  private:
   int64_t sizes_[kMaxRank] = {};
   int64_t numel_ = 1;
   int rank_ = 0;
+};
+
+/// Whole numbers as an argument: axes, sizes, shifts. From braces, one number, a vector or a shape:
+/// `sum(x, {1, 2})`, `mean(x, -1)`, `reshape(x, y.shape())`.
+class IntList {
+ public:
+  IntList() = default;                                                     ///< none
+  IntList(int64_t number) : numbers_{number} {}                            ///< this one
+  IntList(std::initializer_list<int64_t> numbers) : numbers_(numbers) {}   ///< these
+  IntList(std::vector<int64_t> numbers) : numbers_(std::move(numbers)) {}  ///< these
+  IntList(const Shape& shape) : IntList(shape.begin(), shape.end()) {}     ///< its sizes
+  /// Those of a range.
+  template <std::input_iterator Iterator>
+  IntList(Iterator begin, Iterator end) : numbers_(begin, end) {}
+
+  const std::vector<int64_t>& numbers() const { return numbers_; }   ///< all, in their order
+  operator const std::vector<int64_t>&() const { return numbers_; }  ///< the same
+
+ private:
+  std::vector<int64_t> numbers_;
 };
 
 /// "[2,3,4]"

@@ -57,11 +57,23 @@ bool StateDict::erase(std::string_view name) {
   return true;
 }
 
+void StateDict::refuse(const std::string& name, const std::string& reason) {
+  refused_.emplace_back(name, reason);
+}
+
+void StateDict::merge(const StateDict& other) {
+  for (const auto& [name, value] : other) insert(name, value);
+  refused_.insert(refused_.end(), other.refused_.begin(), other.refused_.end());
+}
+
 bool StateDict::contains(std::string_view name) const { return index_.find(name) != index_.end(); }
 
 const Tensor& StateDict::at(std::string_view name) const {
   const auto found = index_.find(name);
   if (found != index_.end()) return entries_[found->second].second;
+  for (const auto& [refused, reason] : refused_) {
+    if (refused == name) fail("state_dict", reason);
+  }
   std::string hint = "it is empty";
   if (!entries_.empty()) {
     const std::string_view wanted = name.substr(0, kLongestCompared);
@@ -84,8 +96,9 @@ std::vector<std::string> StateDict::names() const {
 
 StateDict StateDict::clone() const {
   StateDict copy;
+  copy.refused_ = refused_;
   for (const auto& [name, value] : entries_) {
-    copy.insert(name, value.defined() ? value.clone() : value);
+    copy.insert(name, value.defined() ? value.detach().clone() : value);
   }
   return copy;
 }

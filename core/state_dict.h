@@ -32,9 +32,17 @@ class StateDict {
   bool erase(std::string_view name);
 
   bool contains(std::string_view name) const;  ///< whether it has that name
-  /// Throws Error that suggests the closest name there is.
+  /// Throws Error that suggests the closest name there is, or says why the entry was refused.
   const Tensor& at(std::string_view name) const;
   const Tensor& operator[](std::string_view name) const { return at(name); }  ///< at(name)
+
+  /// Makes at(name) throw Error with this reason instead: for an entry that cannot be a tensor. It
+  /// does not count as contained.
+  void refuse(const std::string& name, const std::string& reason);
+  /// Names and reasons of what was refused.
+  const std::vector<std::pair<std::string, std::string>>& refused() const { return refused_; }
+  /// Appends all that `other` has, what was refused as well. Throws Error if a name is taken.
+  void merge(const StateDict& other);
 
   size_t size() const { return entries_.size(); }  ///< the number of entries
   bool empty() const { return entries_.empty(); }  ///< whether there are no entries
@@ -52,6 +60,7 @@ class StateDict {
   };
   std::vector<Entry> entries_;
   std::unordered_map<std::string, size_t, Hash, std::equal_to<>> index_;
+  std::vector<std::pair<std::string, std::string>> refused_;  // names and reasons
 };
 
 }  // namespace tern

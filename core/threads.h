@@ -3,11 +3,14 @@
 
 namespace tern {
 
-/// How many threads Tern's operations may use, in this process. Starts as the number of processors
-/// that this process may run on. Only Tern is affected: the program's own OpenMP settings are the
-/// same before and after every call. Throws Error if n < 1.
+/// Sets the number of threads that Tern's operations use in this process; by default the number of
+/// processors that the process may run on. While other threads of the program compute, or other
+/// processes keep the processors busy, operations use fewer of them and give the same bits. The
+/// program's own OpenMP settings are not affected.
+/// In a child process (fork) of one that has computed on several threads it is 1, whatever is set:
+/// OpenMP's threads are not there. Throws Error if n < 1.
 void set_num_threads(int n);
-/// What is set, or the number of processors.
+/// The number of threads that Tern's operations use.
 int num_threads();
 
 }  // namespace tern

@@ -12,11 +12,12 @@
 #include <system_error>
 
 #include "../core/error.h"
+#include "../core/internal/resources.h"
 
 namespace tern::data {
 namespace {
 
-/// A file that zlib decompresses if need be.
+/// A plain or gzipped file.
 class GzFile {
  public:
   GzFile(const char* op, const std::string& path) : op_(op), path_(path) {
@@ -42,7 +43,7 @@ class GzFile {
       if (got < 0 || (error != Z_OK && error != Z_STREAM_END)) {
         const std::string reason =
             error == Z_ERRNO ? std::generic_category().message(errno) : message;
-        fail(op_, path_, " is damaged or truncated (", reason, "): get it anew");
+        fail(op_, path_, " is damaged or truncated (", reason, "): download it again");
       }
       if (got == 0) break;
       done += static_cast<size_t>(got);
@@ -64,8 +65,8 @@ class GzFile {
   std::unique_ptr<gzFile_s, Close> file_;
 };
 
-/// Reads until `most` bytes or the end. Memory grows with what arrives, not with what a header
-/// promises.
+/// Reads up to `most` bytes. Memory grows with the data that are there, not with the size that a
+/// header declares.
 std::vector<uint8_t> read_up_to(GzFile& file, uint64_t most) {
   constexpr uint64_t kPiece = uint64_t{1} << 24;
   std::vector<uint8_t> bytes;
@@ -84,7 +85,8 @@ std::vector<uint8_t> read_up_to(GzFile& file, uint64_t most) {
 
 std::vector<uint8_t> read_gz(const std::string& path) {
   GzFile file("read_gz", path);
-  return read_up_to(file, std::numeric_limits<uint64_t>::max());
+  return with_resources("read_gz",
+                        [&] { return read_up_to(file, std::numeric_limits<uint64_t>::max()); });
 }
 
 Idx read_idx(const std::string& path) {
@@ -93,41 +95,45 @@ Idx read_idx(const std::string& path) {
   GzFile file(kOp, path);
   std::array<uint8_t, 4> magic{};
   if (file.read(magic.data(), magic.size()) != magic.size() || magic[0] != 0 || magic[1] != 0) {
-    fail(kOp, path, " does not begin as an IDX file does");
+    fail(kOp, path, " does not begin with the magic number of an IDX file");
   }
   if (magic[2] != kUnsignedByte) {
-    fail(kOp, path, ": elements have type ", int64_t{magic[2]}, ", only unsigned bytes (",
-         int64_t{kUnsignedByte}, ") can be read");
+    fail(kOp, path, ": the element type is ", int64_t{magic[2]}, ", want ", int64_t{kUnsignedByte},
+         " (unsigned bytes)");
   }
   const size_t rank = magic[3];
   if (rank < 1 || rank > size_t{Shape::kMaxRank}) {
-    fail(kOp, path, ": the array is said to have ", rank, " axes, 1 to ", Shape::kMaxRank,
-         " are possible");
+    fail(kOp, path, ": the header declares ", rank, " axes, want 1 to ", Shape::kMaxRank);
   }
   constexpr int64_t kMost = int64_t{1} << 48;
   std::vector<int64_t> sizes;
   int64_t count = 1;
+  int64_t nonzero = 1;  // the product without zeros, which a Shape has to hold as well
   for (size_t axis = 0; axis < rank; ++axis) {
     std::array<uint8_t, 4> big_endian{};
     if (file.read(big_endian.data(), big_endian.size()) != big_endian.size()) {
-      fail(kOp, path, " is truncated: it ends in its header");
+      fail(kOp, path, " is truncated in its header: download it again");
     }
     int64_t size = 0;
     for (const uint8_t byte : big_endian) size = size * 256 + byte;
-    if (size > 0 && count > kMost / size) fail(kOp, path, ": the header tells an absurd size");
+    if (nonzero > kMost / std::max<int64_t>(size, 1)) {
+      fail(kOp, path, ": the header declares an impossible size");
+    }
+    nonzero *= std::max<int64_t>(size, 1);
     count *= size;
     sizes.push_back(size);
   }
-  Idx result{Shape(sizes), read_up_to(file, static_cast<uint64_t>(count))};
+  Idx result{Shape(sizes),
+             with_resources(kOp, [&] { return read_up_to(file, static_cast<uint64_t>(count)); })};
   if (result.bytes.size() != static_cast<size_t>(count)) {
     fail(kOp, path, " is truncated: it has ", result.bytes.size(), " bytes of data, its header (",
-         result.shape, ") tells ", count);
+         result.shape, ") declares ", count, ": download it again");
   }
-  // Reading past the data also makes zlib compare its checksum.
+  // Reading past the data also makes zlib verify its checksum.
   uint8_t beyond = 0;
   if (file.read(&beyond, 1) != 0) {
-    fail(kOp, path, " goes on after the ", count, " bytes that its header (", result.shape,
-         ") tells");
+    fail(kOp, path, " has trailing data after the ", count, " bytes that its header (",
+         result.shape, ") declares");
   }
   return result;
 }

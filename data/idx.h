@@ -9,18 +9,18 @@
 
 namespace tern::data {
 
-/// An array of bytes as IDX files hold it.
+/// The contents of an IDX file.
 struct Idx {
-  Shape shape;                 ///< sizes of the array
+  Shape shape;                 ///< shape of the array
   std::vector<uint8_t> bytes;  ///< its elements, row-major
 };
 
-/// Reads an IDX file (http://yann.lecun.com/exdb/mnist) of unsigned bytes, plain or compressed with
-/// gzip. Throws Error that names the file if it is missing, truncated, damaged, longer than its
-/// header says, or of another kind.
+/// Reads an IDX file (http://yann.lecun.com/exdb/mnist) of unsigned bytes, plain or gzipped. Throws
+/// Error that names the file if it is missing, truncated, damaged, longer than its header says, or
+/// not an IDX file.
 Idx read_idx(const std::string& path);
 
-/// The whole contents of a file, decompressed if it is a gzip file.
+/// The contents of a file, decompressed if it is gzipped. Throws Error if it cannot be read.
 std::vector<uint8_t> read_gz(const std::string& path);
 
 }  // namespace tern::data

@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "../core/error.h"
+#include "../core/internal/resources.h"
 #include "idx.h"
+#include "internal/example_random.h"
 
 namespace tern::data {
 namespace {
@@ -43,36 +45,50 @@ std::string require_file(const char* op, const std::string& root, const std::str
   return path;
 }
 
-ImageData read_mnist(const char* op, const std::string& root, bool train, const std::string& hint) {
-  const std::string part = train ? "train" : "t10k";
-  const std::string images_path = require_file(op, root, part + "-images-idx3-ubyte", hint);
-  const std::string labels_path = require_file(op, root, part + "-labels-idx1-ubyte", hint);
-  Idx labels = read_idx(labels_path);
-  Idx images = read_idx(images_path);
+/// Images and labels in two IDX files.
+ImageData read_images(const char* op, const IdxImagesOptions& options) {
+  if (options.num_classes < 1 || options.num_classes > 256) {
+    fail(op, "num_classes is ", options.num_classes, ", want 1 to 256");
+  }
+  if (options.first_label < 0 || options.first_label > 255) {
+    fail(op, "first_label is ", options.first_label, ", want 0 to 255");
+  }
+  Idx labels = read_idx(options.labels);
+  Idx images = read_idx(options.images);
   if (images.shape.size() != 3) {
-    fail(op, images_path, " holds an array ", images.shape, ", not images [count,height,width]");
+    fail(op, options.images, " holds an array ", images.shape,
+         ", want images [count,height,width]");
   }
   if (labels.shape.size() != 1) {
-    fail(op, labels_path, " holds an array ", labels.shape, ", not labels [count]");
+    fail(op, options.labels, " holds an array ", labels.shape, ", want labels [count]");
   }
   if (images.shape[0] != labels.shape[0]) {
-    fail(op, images_path, " has ", images.shape[0], " images and ", labels_path, " has ",
-         labels.shape[0], " labels: these files do not belong together");
+    fail(op, options.images, " has ", images.shape[0], " images and ", options.labels, " has ",
+         labels.shape[0], " labels, want as many: use the files of one data set");
   }
-  if (images.shape.numel() == 0) fail(op, images_path, " is empty: ", images.shape);
-  constexpr int64_t kClasses = 10;
-  const auto wrong = std::find_if(labels.bytes.begin(), labels.bytes.end(),
-                                  [](uint8_t label) { return label >= kClasses; });
-  if (wrong != labels.bytes.end()) {
-    fail(op, labels_path, ": label ", wrong - labels.bytes.begin(), " is ", int64_t{*wrong},
-         ", there are ", kClasses, " classes, 0 to ", kClasses - 1);
+  const int64_t last_label = options.first_label + options.num_classes - 1;
+  for (size_t i = 0; i < labels.bytes.size(); ++i) {
+    uint8_t& label = labels.bytes[i];
+    if (label < options.first_label || label > last_label) {
+      fail(op, options.labels, ": label ", i, " is ", int64_t{label}, ", want ",
+           options.first_label, " to ", last_label, ": set num_classes and first_label");
+    }
+    label = static_cast<uint8_t>(label - options.first_label);
   }
   return {.channels = 1,
           .height = images.shape[1],
           .width = images.shape[2],
-          .num_classes = kClasses,
+          .num_classes = options.num_classes,
           .pixels = std::move(images.bytes),
           .labels = std::move(labels.bytes)};
+}
+
+/// The training or test set in MNIST's four files.
+ImageData read_mnist(const char* op, const std::string& root, bool train, const std::string& hint) {
+  const std::string part = train ? "train" : "t10k";
+  const std::string images = require_file(op, root, part + "-images-idx3-ubyte", hint);
+  return read_images(
+      op, {.images = images, .labels = require_file(op, root, part + "-labels-idx1-ubyte", hint)});
 }
 
 ImageData read_cifar10(const std::string& given_root, bool train) {
@@ -94,16 +110,16 @@ ImageData read_cifar10(const std::string& given_root, bool train) {
   ImageData data{.channels = 3, .height = kSide, .width = kSide, .num_classes = kClasses};
   for (const std::string& name : names) {
     const std::string path = require_file(
-        kOp, root, name, "give the directory of the binary version (cifar-10-batches-bin) as root");
+        kOp, root, name, "set root to the directory of the binary version (cifar-10-batches-bin)");
     const std::vector<uint8_t> bytes = read_gz(path);
     if (bytes.empty() || bytes.size() % kRecord != 0) {
-      fail(kOp, path, " has ", bytes.size(), " bytes, which is not a number of records of ",
-           kRecord, ": it is damaged, or not the binary version");
+      fail(kOp, path, " has ", bytes.size(), " bytes, want a multiple of ", kRecord,
+           ": it is damaged, or not the binary version");
     }
     for (size_t start = 0; start < bytes.size(); start += kRecord) {
       if (bytes[start] >= kClasses) {
         fail(kOp, path, ": the label of record ", start / kRecord, " is ", int64_t{bytes[start]},
-             ", there are ", kClasses, " classes");
+             ", want 0 to ", kClasses - 1);
       }
       data.labels.push_back(bytes[start]);
       for (size_t i = 0; i < kPlane; ++i) {
@@ -119,16 +135,18 @@ ImageData read_cifar10(const std::string& given_root, bool train) {
 ImageDataset::ImageDataset(ImageData data, Transform transform) : transform_(std::move(transform)) {
   const char* op = "ImageDataset";
   if (data.channels < 1 || data.height < 1 || data.width < 1) {
-    fail(op, "images are ", data.channels, "x", data.height, "x", data.width);
+    fail(op, "images are ", data.channels, "x", data.height, "x", data.width,
+         ", want at least 1x1x1");
   }
   const Shape image{data.channels, data.height, data.width};
-  if (data.pixels.size() != data.labels.size() * static_cast<size_t>(image.numel())) {
-    fail(op, "there are ", data.pixels.size(), " bytes of pixels, ", data.labels.size(),
-         " labels of images ", image, " need another number");
+  const auto pixels = static_cast<size_t>(image.numel());
+  if (data.pixels.size() % pixels != 0 || data.pixels.size() / pixels != data.labels.size()) {
+    fail(op, "pixels has ", data.pixels.size(), " bytes, want one image ", image, " for each of ",
+         data.labels.size(), " labels");
   }
   for (const uint8_t label : data.labels) {
     if (label >= data.num_classes) {
-      fail(op, "a label is ", int64_t{label}, ", there are ", data.num_classes, " classes");
+      fail(op, "a label is ", int64_t{label}, ", want 0 to ", data.num_classes - 1);
     }
   }
   data_ = std::make_shared<const ImageData>(std::move(data));
@@ -136,8 +154,9 @@ ImageDataset::ImageDataset(ImageData data, Transform transform) : transform_(std
 
 void ImageDataset::load(int64_t index, Generator& random, Image& image) const {
   const ImageData& d = *data_;
+  if (size() == 0) fail("ImageDataset", "index is ", index, ", but there are no examples");
   if (index < 0 || index >= size()) {
-    fail("ImageDataset", "there is no example ", index, ", there are ", size());
+    fail("ImageDataset", "index is ", index, ", want 0 to ", size() - 1);
   }
   const auto pixels = static_cast<size_t>(d.channels * d.height * d.width);
   const uint8_t* source = d.pixels.data() + static_cast<size_t>(index) * pixels;
@@ -150,28 +169,35 @@ void ImageDataset::load(int64_t index, Generator& random, Image& image) const {
                  [&](uint8_t byte) { return scale[byte]; });
   if (!transform_) return;
   transform_(image, random);
-  const int64_t left = image.channels * image.height * image.width;
-  if (image.pixels.size() != static_cast<size_t>(left)) {
-    fail("ImageDataset", "the transform left ", image.pixels.size(), " pixels in an image ",
-         image.channels, "x", image.height, "x", image.width);
+  const Shape shape{image.channels, image.height, image.width};
+  if (image.pixels.size() != static_cast<size_t>(shape.numel())) {
+    fail("ImageDataset", "the transform returned ", image.pixels.size(),
+         " values, want as many as ", shape, ", which it declares");
   }
 }
 
 Batch ImageDataset::batch(std::span<const int64_t> indices, uint64_t seed) const {
+  if (indices.empty()) fail("ImageDataset", "indices is empty, want at least one example");
+  return with_resources("ImageDataset", [&] { return stacked(indices, seed); });
+}
+
+Batch ImageDataset::stacked(std::span<const int64_t> indices, uint64_t seed) const {
   const auto count = static_cast<int64_t>(indices.size());
   const Tensor y = empty({count}, DType::i64);
   Tensor x;
   Image image;
   for (size_t i = 0; i < indices.size(); ++i) {
     Generator random(seed, static_cast<uint64_t>(indices[i]));
+    const ExampleRandom default_random(seed, static_cast<uint64_t>(indices[i]));
     load(indices[i], random, image);
     const Shape shape{count, image.channels, image.height, image.width};
     if (i == 0) {
-      x = empty(shape, DType::f32, image.channels > 1 ? Order::channels_last : Order::row_major);
+      x = empty(shape, DType::f32,
+                image.channels > 1 ? MemoryFormat::channels_last : MemoryFormat::row_major);
     }
     if (shape != x.shape()) {
-      fail("ImageDataset", "the transform makes images of different sizes: a batch of ", x.shape(),
-           " and one of ", shape);
+      fail("ImageDataset", "the transform returned images of different sizes, for batches ",
+           x.shape(), " and ", shape, ": add a RandomCrop");
     }
     std::memcpy(x.raw<float>() + i * image.pixels.size(), image.pixels.data(),
                 image.pixels.size() * sizeof(float));
@@ -198,11 +224,14 @@ Example ImageDataset::get(int64_t index) const {
   return augmented(index, random);
 }
 
+IdxImages::IdxImages(const IdxImagesOptions& options)
+    : ImageDataset(read_images("IdxImages", options), options.transform) {}
+
 FashionMNIST::FashionMNIST(const ImageOptions& options)
     : ImageDataset(read_mnist("FashionMNIST", options.root.empty() ? kDefaultRoot : options.root,
                               options.train,
-                              "install it (apt install dataset-fashion-mnist), or give as root the "
-                              "directory that has the files"),
+                              "install it (apt install dataset-fashion-mnist), or set root to the "
+                              "directory of the files"),
                    options.transform) {}
 
 const std::vector<std::string>& FashionMNIST::class_names() {
@@ -214,7 +243,7 @@ const std::vector<std::string>& FashionMNIST::class_names() {
 
 MNIST::MNIST(const ImageOptions& options)
     : ImageDataset(read_mnist("MNIST", options.root, options.train,
-                              "give as root the directory that has the files"),
+                              "set root to the directory of the files"),
                    options.transform) {}
 
 CIFAR10::CIFAR10(const ImageOptions& options)

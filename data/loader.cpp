@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "loader.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <bit>
 #include <condition_variable>
 #include <exception>
 #include <limits>
@@ -13,16 +16,19 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
+#include "../core/internal/resources.h"
 #include "../core/profiler.h"
 #include "../core/random.h"
+#include "internal/example_random.h"
 
 namespace tern::data {
 namespace {
 
 constexpr char kOp[] = "DataLoader";
 
-// Example i draws from stream i, the order from one that no example has.
+// Example i draws from stream i, the order from a stream that no example uses.
 constexpr uint64_t kOrderStream = std::numeric_limits<uint64_t>::max();
+constexpr uint64_t kBatchStream = kOrderStream - 1;  // of batch 0; the others are below
 
 std::vector<int64_t> make_order(int64_t size, bool shuffle, uint64_t seed) {
   std::vector<int64_t> order(static_cast<size_t>(size));
@@ -37,20 +43,28 @@ std::vector<int64_t> make_order(int64_t size, bool shuffle, uint64_t seed) {
 
 }  // namespace
 
-/// One pass over the data. Batch k goes through slot k mod slots: a worker that takes number k
-/// waits until the loop has come within `slots` of it, so finished batches never outrun the loop by
-/// more, and the loop takes them in order whoever made them.
+/// One pass over the data. Batch k goes through slot k mod slots. A worker that has taken number k
+/// waits until the loop is within `slots` of it, so that at most `slots` finished batches wait, and
+/// the loop receives them in order whichever worker made them.
 class DataLoader::Iterator::Epoch {
  public:
   Epoch(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options, int64_t batches,
-        uint64_t seed)
+        std::shared_ptr<Position> position)
       : dataset_(std::move(dataset)),
         batch_size_(options.batch_size),
         batches_(batches),
-        seed_(seed),
-        order_(make_order(dataset_->size(), options.shuffle, seed)) {
-    const int64_t workers = std::min(options.workers, batches);
-    slots_.resize(static_cast<size_t>(workers * options.prefetch));
+        seed_(position->seed),
+        position_(std::move(position)),
+        order_(make_order(dataset_->size(), options.shuffle, seed_)),
+        taken_(position_->batch),
+        consumed_(position_->batch) {
+    const int64_t left = batches_ - consumed_;
+    const int64_t workers = std::min(options.workers, left);
+    // More than there are batches would serve nothing, and might overflow.
+    if (workers > 0) {
+      const int64_t prefetch = std::min(options.prefetch, (left + workers - 1) / workers);
+      slots_.resize(static_cast<size_t>(workers * prefetch));
+    }
     try {
       for (int64_t i = 0; i < workers; ++i) workers_.emplace_back([this] { work(); });
     } catch (...) {
@@ -64,9 +78,14 @@ class DataLoader::Iterator::Epoch {
 
   /// False at the end of the epoch.
   bool next(Batch& batch) {
-    if (consumed_ == batches_) return false;
+    if (is_forked()) fail(kOp, "the epoch was begun by the parent process: begin one in the child");
+    if (consumed_ == batches_) {
+      position_->over = true;
+      return false;
+    }
     if (workers_.empty()) {
       batch = make(consumed_++);
+      position_->batch = consumed_;
       return true;
     }
     std::unique_lock lock(mutex_);
@@ -77,10 +96,14 @@ class DataLoader::Iterator::Epoch {
     const std::exception_ptr error = std::exchange(slot.error, nullptr);
     ++consumed_;
     lock.unlock();
-    room_.notify_all();
+    slot_free_.notify_all();
     if (error) std::rethrow_exception(error);
+    position_->batch = consumed_;
     return true;
   }
+
+  /// Whether this is a child of the process that began the epoch: it has none of the workers.
+  bool is_forked() const { return !workers_.empty() && getpid() != process_; }
 
  private:
   struct Slot {
@@ -92,17 +115,20 @@ class DataLoader::Iterator::Epoch {
   Batch make(int64_t k) const {
     NoGrad no_grad;
     const int64_t start = k * batch_size_;
+    // For data sets that override batch(); those that do not reseed it for each example.
+    const ExampleRandom random(seed_, kBatchStream - static_cast<uint64_t>(k));
     const int64_t count = std::min(batch_size_, static_cast<int64_t>(order_.size()) - start);
     return dataset_->batch(
         std::span(order_).subspan(static_cast<size_t>(start), static_cast<size_t>(count)), seed_);
   }
 
   void work() {
+    manual_seed(seed_);  // not the next unseeded stream: the program's own threads have those
     std::unique_lock lock(mutex_);
     while (!stopped_ && taken_ < batches_) {
       const int64_t k = taken_++;
-      room_.wait(lock,
-                 [&] { return stopped_ || k < consumed_ + static_cast<int64_t>(slots_.size()); });
+      slot_free_.wait(
+          lock, [&] { return stopped_ || k < consumed_ + static_cast<int64_t>(slots_.size()); });
       if (stopped_) return;
       lock.unlock();
       Slot made{.full = true};
@@ -122,7 +148,7 @@ class DataLoader::Iterator::Epoch {
       const std::lock_guard lock(mutex_);
       stopped_ = true;
     }
-    room_.notify_all();
+    slot_free_.notify_all();
     for (std::thread& worker : workers_) worker.join();
   }
 
@@ -130,14 +156,16 @@ class DataLoader::Iterator::Epoch {
   const int64_t batch_size_;
   const int64_t batches_;
   const uint64_t seed_;
+  const pid_t process_ = getpid();
+  const std::shared_ptr<Position> position_;  // for the loader
   const std::vector<int64_t> order_;
 
   std::mutex mutex_;
-  std::condition_variable room_;
+  std::condition_variable slot_free_;
   std::condition_variable finished_;
   std::vector<Slot> slots_;
-  int64_t taken_ = 0;
-  int64_t consumed_ = 0;
+  int64_t taken_;
+  int64_t consumed_;
   bool stopped_ = false;
   std::vector<std::thread> workers_;
 };
@@ -145,10 +173,11 @@ class DataLoader::Iterator::Epoch {
 DataLoader::Iterator::Iterator(std::shared_ptr<Epoch> epoch) : epoch_(std::move(epoch)) { ++*this; }
 
 DataLoader::Iterator& DataLoader::Iterator::operator++() {
+  if (!epoch_) fail(kOp, "the epoch has ended, want a new one: call begin()");
   const ProfilerRange range("data::DataLoader");
-  batch_ = {};  // its memory can serve the next one
+  batch_ = {};  // so that the next one can reuse its memory
   try {
-    if (!epoch_->next(batch_)) epoch_.reset();
+    if (!with_resources(kOp, [&] { return epoch_->next(batch_); })) epoch_.reset();
   } catch (...) {
     epoch_.reset();
     throw;
@@ -158,19 +187,19 @@ DataLoader::Iterator& DataLoader::Iterator::operator++() {
 
 DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options)
     : dataset_(std::move(dataset)), options_(options) {
-  if (!dataset_) fail(kOp, "the data set is a null pointer");
+  if (!dataset_) fail(kOp, "dataset is a null pointer, want a data set");
   if (options.batch_size < 1) {
-    fail(kOp, "batch_size is ", options.batch_size, ", it must be 1 or more");
+    fail(kOp, "batch_size is ", options.batch_size, ", want at least 1");
   }
   if (options.workers < 0 || options.prefetch < 1) {
     fail(kOp, "workers and prefetch are ", options.workers, " and ", options.prefetch,
-         ", they must be at least 0 and 1");
+         ", want at least 0 and 1");
   }
-  if (dataset_->size() < 1) fail(kOp, "the data set is empty");
+  if (dataset_->size() < 1) fail(kOp, "the data set is empty, want at least one example");
   if (size() == 0) {
-    fail(
-        kOp, "batch_size is ", options.batch_size, " and the data set has ", dataset_->size(),
-        " examples, so drop_last leaves no batch: use a smaller batch_size or keep the last batch");
+    fail(kOp, "batch_size is ", options.batch_size, ", want at most ", dataset_->size(),
+         ", the number of examples, as drop_last leaves no batch: use a smaller batch_size or keep "
+         "the last batch");
   }
 }
 
@@ -180,12 +209,64 @@ int64_t DataLoader::size() const {
   return options_.drop_last || examples % options_.batch_size == 0 ? whole : whole + 1;
 }
 
+void DataLoader::set_epoch(int64_t epoch) {
+  epoch_ = epoch;
+  position_ = nullptr;
+  resumed_ = nullptr;
+}
+
+StateDict DataLoader::state_dict() const {
+  const auto number = [](int64_t value) { return tensor(std::vector<int64_t>{value}, Shape{}); };
+  const Position* at = resumed_ ? resumed_.get() : position_.get();
+  const bool inside = at && !at->over;
+  const int64_t epoch = inside && !resumed_ ? epoch_ - 1 : epoch_;
+  return {{"epoch", number(epoch)},
+          {"seed", number(inside ? std::bit_cast<int64_t>(at->seed) : 0)},
+          {"batch", number(inside ? at->batch : 0)}};
+}
+
+void DataLoader::load_state_dict(const StateDict& dict) {
+  const char* op = "DataLoader::load_state_dict";
+  for (const auto& [name, value] : dict) {
+    if (name != "epoch" && name != "seed" && name != "batch") {
+      fail(op, "'", name, "' is unexpected, want epoch, seed and batch");
+    }
+    if (!value.defined() || value.dtype() != DType::i64 || value.numel() != 1) {
+      fail(op, "'", name, "' is ", value, ", want one number of i64");
+    }
+  }
+  const auto number = [&](const char* name) { return dict.at(name).item<int64_t>(); };
+  const int64_t epoch = number("epoch"), seed = number("seed"), batch = number("batch");
+  if (epoch < 0 || batch < 0 || batch > size()) {
+    fail(op, "epoch and batch are ", epoch, " and ", batch, ", want at least 0, and at most ",
+         size(), " batches");
+  }
+  epoch_ = epoch;
+  position_ = nullptr;
+  resumed_ = batch == 0 ? nullptr
+                        : std::make_shared<Position>(
+                              Position{.seed = std::bit_cast<uint64_t>(seed), .batch = batch});
+}
+
 DataLoader::Iterator DataLoader::begin() {
-  const uint64_t seed =
-      options_.seed ? Generator::bits_at({.seed = *options_.seed}, static_cast<uint64_t>(epoch_))
-                    : default_generator().bits();
+  auto position = std::make_shared<Position>();
+  if (resumed_) {
+    *position = *resumed_;
+  } else if (options_.seed) {
+    position->seed = Generator::bits_at({.seed = *options_.seed}, static_cast<uint64_t>(epoch_));
+  } else {
+    position->seed = default_generator().bits();
+  }
+  resumed_ = nullptr;
+  position_ = position;
   ++epoch_;
-  return Iterator(std::make_shared<Iterator::Epoch>(dataset_, options_, size(), seed));
+  return with_resources(kOp, [&] {
+    // A child process cannot end the parent's workers, nor what they wait for.
+    const auto end = [](Iterator::Epoch* epoch) {
+      if (!epoch->is_forked()) delete epoch;
+    };
+    return Iterator({new Iterator::Epoch(dataset_, options_, size(), position), end});
+  });
 }
 
 }  // namespace tern::data

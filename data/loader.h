@@ -9,36 +9,38 @@
 #include <optional>
 #include <utility>
 
+#include "../core/state_dict.h"
 #include "dataset.h"
 
 namespace tern::data {
 
-/// How a DataLoader goes through its data.
+/// Options of DataLoader.
 struct LoaderOptions {
-  int64_t batch_size = 1;  ///< examples in a batch
+  int64_t batch_size = 1;  ///< examples per batch
   bool shuffle = false;    ///< a new order in every epoch
-  bool drop_last = false;  ///< leave out the last batch if it is smaller than the others
-  /// Threads that make batches ahead of the loop; 0: the loop makes them itself. The number changes
-  /// neither the order nor any value.
+  bool drop_last = false;  ///< drop the last batch if it is smaller than batch_size
+  /// Threads that prepare batches ahead of the loop; with 0, the loop prepares them itself. The
+  /// number affects neither the order nor any value.
   int64_t workers = 0;
-  /// Of the orders and of the data set's random changes. Without it, each epoch takes a number from
+  /// Seed of the shuffling and the augmentation. Without it, each epoch draws its seed from
   /// default_generator() when it begins.
   std::optional<uint64_t> seed = {};
-  int64_t prefetch = 2;  ///< batches that each worker may be ahead
+  int64_t prefetch = 2;  ///< batches that each worker may prepare ahead
 };
 
-/// Goes through a data set in batches, once per loop:
+/// Iterates over a data set in batches, one epoch per loop:
 ///
 ///     data::DataLoader loader(data::FashionMNIST(), {.batch_size = 64, .shuffle = true});
 ///     for (auto [x, y] : loader) { ... }
 ///
-/// An Error in the data set comes out of the loop, workers or not; leaving the loop early is fine.
+/// Exceptions of the data set are rethrown in the loop, with or without workers, and end the epoch;
+/// where memory or threads run out, they are Errors. Leaving the loop early is allowed. In a child
+/// process (fork), an epoch that was begun before throws Error: begin a new one.
 class DataLoader {
  public:
   class Iterator;
 
-  /// Throws Error for options out of range, an empty data set, and a batch_size that leaves no
-  /// batch.
+  /// Throws Error for options out of range, an empty data set, and if drop_last leaves no batch.
   explicit DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options = {});
   /// Takes any data set by value.
   template <std::derived_from<Dataset> D>
@@ -46,36 +48,53 @@ class DataLoader {
       : DataLoader(std::shared_ptr<const Dataset>(std::make_shared<D>(std::move(dataset))),
                    options) {}
 
-  /// The number of batches in an epoch.
+  /// The number of batches per epoch.
   int64_t size() const;
-  const Dataset& dataset() const { return *dataset_; }       ///< what it goes through
-  const LoaderOptions& options() const { return options_; }  ///< as given
+  const Dataset& dataset() const { return *dataset_; }       ///< the data set
+  const LoaderOptions& options() const { return options_; }  ///< the options
 
-  /// The number of the next epoch to begin, from 0. Setting it goes on with a training that was
-  /// interrupted; only loaders with a seed depend on it.
+  /// The number of the next epoch, from 0. Set it to resume an interrupted training; it matters to
+  /// loaders with a seed only.
   int64_t epoch() const { return epoch_; }
-  void set_epoch(int64_t epoch) { epoch_ = epoch; }  ///< of the next epoch
+  void set_epoch(int64_t epoch);  ///< sets the number of the next epoch
 
-  /// Begins an epoch.
+  /// Where the loop is: "epoch", "seed" and "batch", the batches of that epoch that it has
+  /// received. Between epochs, "batch" is 0 and "epoch" the number of the next one.
+  StateDict state_dict() const;
+  /// The next loop goes on there, with the batches that the interrupted one has not received, in
+  /// their order; it is empty if there are none left. Throws Error, before any change, for entries
+  /// that are missing, unexpected or out of range.
+  void load_state_dict(const StateDict& dict);
+
+  /// Begins an epoch, or goes on with the one that load_state_dict has set.
   Iterator begin();
   std::default_sentinel_t end() const { return {}; }  ///< the end of the epoch
 
  private:
+  struct Position {
+    uint64_t seed = 0;
+    int64_t batch = 0;  // the next one
+    bool over = false;
+  };
+
   std::shared_ptr<const Dataset> dataset_;
   LoaderOptions options_;
   int64_t epoch_ = 0;
+  std::shared_ptr<const Position> position_;  // of the epoch that was begun last
+  std::shared_ptr<const Position> resumed_;   // where the next one begins, if not at its beginning
 };
 
-/// A place in an epoch.
+/// A position in an epoch.
 class DataLoader::Iterator {
  public:
-  using value_type = Batch;                ///< for the standard library
-  using difference_type = std::ptrdiff_t;  ///< for the standard library
+  using value_type = Batch;                ///< required of iterators
+  using difference_type = std::ptrdiff_t;  ///< required of iterators
 
-  const Batch& operator*() const { return batch_; }    ///< the batch
-  const Batch* operator->() const { return &batch_; }  ///< the batch
-  Iterator& operator++();                              ///< goes to the next batch
-  void operator++(int) { ++*this; }                    ///< goes to the next batch
+  const Batch& operator*() const { return batch_; }    ///< the current batch
+  const Batch* operator->() const { return &batch_; }  ///< the current batch
+  /// Advances to the next batch. Throws Error after the end, and after an exception.
+  Iterator& operator++();
+  void operator++(int) { ++*this; }  ///< advances to the next batch
   /// Whether the epoch is over.
   friend bool operator==(const Iterator& it, std::default_sentinel_t) {
     return it.epoch_ == nullptr;

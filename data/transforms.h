@@ -9,26 +9,26 @@
 
 namespace tern::data {
 
-/// An image on its way into a batch: pixels run by row, column, channel, in [0, 1] at first.
+/// An image that transforms work on: values run by row, column, channel, initially in [0, 1].
 struct Image {
-  int64_t channels = 0;            ///< values per pixel
+  int64_t channels = 0;            ///< channels
   int64_t height = 0;              ///< rows
   int64_t width = 0;               ///< columns
   std::vector<float> pixels = {};  ///< height * width * channels
-  /// Room to write the result into before swapping: saves transforms an allocation per image.
+  /// A buffer for transforms that do not work in place, reused for every image.
   std::vector<float> spare = {};
 };
 
-/// Changes an image in place, drawing all randomness from the generator. Any function of this form
-/// will do; it runs on the loader's workers.
+/// Changes an image in place, drawing all random numbers from the generator. Any such function will
+/// do; it runs on the loader's workers, several at a time.
 using Transform = std::function<void(Image& image, Generator& random)>;
 
-/// (pixel - mean) / std, channel by channel (one number for all channels will do).
+/// (pixel - mean) / std per channel; a single mean and std apply to all channels.
 class Normalize {
  public:
-  /// Throws Error for lists of different lengths and for std that are not positive.
+  /// Throws Error for lists of different lengths and for a std that is not positive.
   Normalize(std::vector<double> mean, std::vector<double> std);
-  /// Changes the image; a Transform.
+  /// Applies it to the image.
   void operator()(Image& image, Generator& random) const;
 
  private:
@@ -36,25 +36,25 @@ class Normalize {
   std::vector<float> std_;
 };
 
-/// Mirrors left and right with probability p.
+/// Mirrors the image horizontally with probability p.
 class RandomHorizontalFlip {
  public:
   /// Throws Error unless 0 <= p <= 1.
   explicit RandomHorizontalFlip(double p = 0.5);
-  /// Changes the image; a Transform.
+  /// Applies it to the image.
   void operator()(Image& image, Generator& random) const;
 
  private:
   double p_;
 };
 
-/// A window of size x size pixels at a random place, after a border of `padding` zeros has been put
-/// around the image. Throws Error when run on an image that is too small.
+/// Crops a random window of size x size pixels from the image, padded with `padding` zeros on each
+/// side. Applying it throws Error if the padded image is too small.
 class RandomCrop {
  public:
-  /// Throws Error unless size >= 1 and padding >= 0.
+  /// Throws Error unless size is 1 to 2^20 and padding 0 to 2^20.
   explicit RandomCrop(int64_t size, int64_t padding = 0);
-  /// Changes the image; a Transform.
+  /// Applies it to the image.
   void operator()(Image& image, Generator& random) const;
 
  private:
@@ -62,12 +62,12 @@ class RandomCrop {
   int64_t padding_;
 };
 
-/// One transform after the other.
+/// Applies transforms one after the other.
 class Compose {
  public:
-  /// They run in the order given.
+  /// Takes the transforms in the order in which they are applied.
   explicit Compose(std::vector<Transform> transforms) : transforms_(std::move(transforms)) {}
-  /// Changes the image; a Transform.
+  /// Applies it to the image.
   void operator()(Image& image, Generator& random) const {
     for (const Transform& transform : transforms_) transform(image, random);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One layer, two conventions: the input of MindSpore's page on how its BatchNorm2d differs from
 // torch.nn.BatchNorm2d, in both data formats and with both frameworks' settings. Checks its own
-// numbers, and exits with 1 if one is off. With a file name, also draws how running statistics
+// numbers, and exits with 1 if one is wrong. With a file name, also draws how running statistics
 // converge: batch_norm_conventions docs/batch_norm.svg
 #include <tern/tern.h>
 
@@ -45,7 +45,8 @@ void show(Convention convention, DataFormat format) {
   expect("running_var of channel 0", bn.running_var().to_vector<float>()[0],
          convention.running_var);
 
-  // In evaluation the running statistics count: MindSpore's layers start there, Tern's in training.
+  // Evaluation uses the running statistics. MindSpore's layers start in that mode, Tern's in
+  // training.
   nn::BatchNorm2d fresh(3, convention.options);
   fresh.eval();
   expect("evaluation of ones, fresh", fresh(ones(x.shape())).to_vector<float>()[0], 0.999995);
@@ -117,6 +118,6 @@ int main(int argc, char** argv) {
     for (DataFormat format : {DataFormat::NCHW, DataFormat::NHWC}) show(convention, format);
   }
   if (argc > 1) draw(argv[1]);
-  std::printf("%d numbers are off\n", mistakes);
+  std::printf("%d numbers are wrong\n", mistakes);
   return mistakes == 0 ? 0 : 1;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The program in the README.
+// The README's program.
 #include <tern/tern.h>
 
 #include <iostream>
@@ -7,16 +7,11 @@
 using namespace tern;
 
 class Net : public nn::Module {
-  nn::Conv2d conv{1, 32, 3, {.padding = 1, .bias = false}};
-  nn::BatchNorm2d bn{32};
-  nn::Linear fc{32 * 14 * 14, 10};
+  nn::Conv2d conv = register_module("conv", nn::Conv2d(1, 32, 3, {.padding = 1, .bias = false}));
+  nn::BatchNorm2d bn = register_module("bn", nn::BatchNorm2d(32));
+  nn::Linear fc = register_module("fc", nn::Linear(32 * 14 * 14, 10));
 
  public:
-  Net() {
-    register_module("conv", conv);
-    register_module("bn", bn);
-    register_module("fc", fc);
-  }
   Tensor forward(const Tensor& x) override {
     Tensor h = max_pool2d(relu(bn(conv(x))), 2);
     return fc(flatten(h, 1));
@@ -26,7 +21,7 @@ class Net : public nn::Module {
 int main() {
   manual_seed(0);
   Net net;
-  optim::SGD sgd(net.parameters(), {.lr = 0.1, .momentum = 0.9, .weight_decay = 5e-4});
+  optim::SGD sgd(net.parameters(), {.lr = 0.01, .momentum = 0.9, .weight_decay = 5e-4});
   data::DataLoader loader(data::FashionMNIST(),
                           {.batch_size = 64, .shuffle = true, .drop_last = true});
   Tensor loss;

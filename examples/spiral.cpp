@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Teaches a small net to tell the arms of three spirals apart: no data files, a few seconds.
+// Trains a small net to tell the three arms of a spiral apart: no data files, a few seconds.
 #include <tern/tern.h>
 
 #include <cmath>
@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kArms = 3;
 constexpr int64_t kPointsPerArm = 200;
 
-// Points [N,2] along the arms, slightly shaken, and the arm of each.
+// Points [N,2] along the arms, with noise, and the arm of each [N].
 std::pair<Tensor, Tensor> make_spirals() {
   std::vector<float> points;
   std::vector<int64_t> arms;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How to test a layer of one's own: float64, gradients against differences with a random cotangent,
-// float32 against float64, a clone that is independent, weights that go round a state_dict.
+// How to test your own layer: gradients against finite differences with a random cotangent, float32
+// against float64, both memory formats, weights through a state_dict, invalid input.
 #include <tern/tern.h>
 
 #include <cmath>
@@ -11,15 +11,13 @@ using namespace tern;
 
 namespace {
 
-// Squeeze and excitation (Hu et al., 2018): scales each channel of an image by a number that the
-// averages of all channels decide on.
+// Squeeze and excitation (Hu et al., 2018): scales each channel of an image by a factor computed
+// from the averages of all channels.
 class SqueezeExcite : public nn::Module {
  public:
   SqueezeExcite(int64_t channels, int64_t reduction)
-      : squeeze(channels, channels / reduction), excite(channels / reduction, channels) {
-    register_module("squeeze", squeeze);
-    register_module("excite", excite);
-  }
+      : squeeze(register_module("squeeze", nn::Linear(channels, channels / reduction))),
+        excite(register_module("excite", nn::Linear(channels / reduction, channels))) {}
 
   Tensor forward(const Tensor& x) override {
     const Tensor averages = flatten(adaptive_avg_pool2d(x, 1), 1);
@@ -54,28 +52,30 @@ int main() {
   SqueezeExcite exact = layer.clone();
   exact.to(DType::f64);
 
-  // gradcheck throws an Error that says which element of which input is worst. The parameters are
-  // inputs too: they are changed in place, and the layer sees it.
+  // gradcheck throws an Error that names the worst element of the worst input. The parameters are
+  // inputs too: it changes them in place, in the layer itself.
   const Tensor x = randn({2, 8, 3, 4}, DType::f64).set_requires_grad();
   std::vector<Tensor> inputs{x};
   for (const Tensor& parameter : exact.parameters()) inputs.push_back(parameter);
   try {
     const auto f = [&](const std::vector<Tensor>& in) { return exact(in[0]); };
-    expect(testing::gradcheck(f, inputs), "gradients agree with differences");
-    expect(testing::gradgradcheck(f, inputs), "so do gradients of gradients");
+    expect(gradcheck(f, inputs), "gradients agree with finite differences");
+    expect(gradgradcheck(f, inputs), "so do gradients of gradients");
   } catch (const Error& error) {
     expect(false, error.what());
   }
 
   const Tensor image = x.detach().to(DType::f32);
-  expect(largest_difference(layer(image), exact(x)) < 1e-6, "float32 computes what float64 does");
-  expect(largest_difference(layer(to_order(image, Order::channels_last)), layer(image)) < 1e-6,
-         "the memory order of the image does not matter");
+  expect(largest_difference(layer(image), exact(x)) < 1e-6, "float32 agrees with float64");
+  expect(largest_difference(layer(to_memory_format(image, MemoryFormat::channels_last)),
+                            layer(image)) < 1e-6,
+         "the memory format of the image does not matter");
 
   SqueezeExcite other(8, 4);
-  expect(largest_difference(other(image), layer(image)) > 1e-3, "another layer is another layer");
+  expect(largest_difference(other(image), layer(image)) > 1e-3, "a new layer has other weights");
   other.load_state_dict(layer.state_dict());
-  expect(largest_difference(other(image), layer(image)) == 0.0, "a state_dict carries everything");
+  expect(largest_difference(other(image), layer(image)) == 0.0,
+         "a state_dict contains all weights");
 
   bool noticed = false;
   try {

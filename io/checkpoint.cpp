@@ -20,7 +20,9 @@ template <class C>
 auto sections(C& checkpoint) {
   return std::vector{std::pair{std::string_view("model."), &checkpoint.model},
                      std::pair{std::string_view("optimizer."), &checkpoint.optimizer},
-                     std::pair{std::string_view("scheduler."), &checkpoint.scheduler}};
+                     std::pair{std::string_view("scheduler."), &checkpoint.scheduler},
+                     std::pair{std::string_view("loader."), &checkpoint.loader},
+                     std::pair{std::string_view("extra."), &checkpoint.extra}};
 }
 
 }  // namespace
@@ -46,13 +48,15 @@ Checkpoint load_checkpoint(const std::string& path) {
   const auto metadata = load_safetensors_metadata(path);
   const auto format = metadata.find("format");
   if (format == metadata.end() || format->second != kFormat || !all.contains(kEpoch)) {
-    fail(op, path, " is not a checkpoint of Tern: read weights alone with load_safetensors");
+    fail(op, path,
+         " is not a checkpoint of Tern, want one from save_checkpoint: read weights with "
+         "load_safetensors");
   }
   Checkpoint result;
   result.epoch = all.at(kEpoch).item<int64_t>();
   if (all.contains(kRandom)) {
     const auto bits = all.at(kRandom).to_vector<int64_t>();
-    if (bits.size() != 3) fail(op, path, ": ", kRandom, " has ", bits.size(), " numbers, not 3");
+    if (bits.size() != 3) fail(op, path, ": ", kRandom, " has ", bits.size(), " numbers, want 3");
     const auto word = [&](size_t i) { return std::bit_cast<uint64_t>(bits[i]); };
     result.random = Generator::State{word(0), word(1), word(2)};
   }

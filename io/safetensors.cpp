@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "safetensors.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <bit>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <cstddef>
 #include <memory>
 #include <numeric>
-#include <system_error>
+#include <set>
 #include <vector>
 
 #include "../core/autograd.h"
 #include "../core/error.h"
-#include "atomic_file.h"
-#include "safetensors_header.h"
+#include "../core/internal/resources.h"
+#include "internal/atomic_file.h"
+#include "internal/input_file.h"
+#include "internal/safetensors_header.h"
 
 namespace tern::io {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian");
 
 constexpr char kLoad[] = "load_safetensors";
 constexpr char kSave[] = "save_safetensors";
@@ -36,83 +31,45 @@ const char* name_of(DType dtype) {
       return "I64";
     case DType::u8:
       return "U8";
-    default:
-      return nullptr;
+    case DType::boolean:
+      return "BOOL";
+    case DType::bf16:
+      break;
   }
+  return nullptr;
 }
 
-/// What Tern makes of a dtype in a file.
-DType dtype_of(const std::string& name) {
-  if (name == "F64") return DType::f64;
-  if (name == "F32" || name == "F16" || name == "BF16") return DType::f32;
-  if (name == "U8" || name == "BOOL") return DType::u8;
-  return DType::i64;
+/// Smaller files are read: mapping their pages costs more.
+constexpr uint64_t kMapFrom = 1 << 20;
+
+/// Files of other formats, by their first bytes.
+void refuse_others(const std::string& path, std::string_view begin) {
+  const bool zip = begin.starts_with("PK\3\4"), pickle = begin.starts_with("\x80\x02");
+  if (!zip && !pickle) return;
+  fail(kLoad, path, " is ", zip ? "a zip archive" : "a pickle",
+       ", as torch.save writes, want a safetensors file: load it with load_pytorch or "
+       "load_weights");
 }
-
-float from_bf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
-
-float from_f16(uint16_t bits) {
-  const uint32_t sign = uint32_t{bits & 0x8000u} << 16;
-  const uint32_t exponent = (bits >> 10) & 0x1fu;
-  const uint32_t fraction = bits & 0x3ffu;
-  if (exponent == 0) {  // zero and subnormal numbers, multiples of 2^-24
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const uint32_t biased = exponent == 0x1f ? 0xffu : exponent + (127 - 15);
-  return std::bit_cast<float>(sign | (biased << 23) | (fraction << 13));
-}
-
-class InputFile {
- public:
-  explicit InputFile(const std::string& path) : path_(path) {
-    struct stat status {};
-    if (stat(path.c_str(), &status) != 0) fail_with(errno);
-    if (!S_ISREG(status.st_mode)) fail(kLoad, "cannot read ", path, ": it is not a regular file");
-    size_ = static_cast<uint64_t>(status.st_size);
-    file_.reset(std::fopen(path.c_str(), "rbe"));
-    if (!file_) fail_with(errno);
-  }
-
-  uint64_t size() const { return size_; }
-
-  void read(uint64_t position, void* to, uint64_t bytes) {
-    if (bytes == 0) return;
-    if (fseeko(file_.get(), static_cast<off_t>(position), SEEK_SET) != 0 ||
-        std::fread(to, 1, bytes, file_.get()) != bytes) {
-      fail(kLoad, "cannot read ", bytes, " bytes at ", position, " of ", path_,
-           ": the disk failed, or the file changed meanwhile");
-    }
-  }
-
- private:
-  [[noreturn]] void fail_with(int error) const {
-    fail(kLoad, "cannot read ", path_, ": ", std::generic_category().message(error));
-  }
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-
-  std::string path_;
-  uint64_t size_ = 0;
-  std::unique_ptr<std::FILE, Close> file_;
-};
 
 /// Reads and checks the header; `data` becomes the position of the first byte after it.
-SafetensorsHeader read_header(InputFile& file, const std::string& path, uint64_t& data) {
+SafetensorsHeader read_header(const InputFile& file, uint64_t& data) {
+  const std::string& path = file.path();
   constexpr uint64_t kLengthBytes = 8;
   if (file.size() < kLengthBytes) {
-    fail(kLoad, path, " has ", file.size(), " bytes: this is not a safetensors file");
+    fail(kLoad, path, " has ", file.size(), " bytes, want at least ", kLengthBytes,
+         ": it is not a safetensors file");
   }
   uint64_t length = 0;
   file.read(0, &length, kLengthBytes);
+  refuse_others(path, {reinterpret_cast<const char*>(&length), kLengthBytes});
   if (length > kMaxHeaderBytes) {
-    fail(kLoad, path, ": the header is said to have ", length, " bytes, at most ", kMaxHeaderBytes,
-         " are allowed: this is not a safetensors file");
+    fail(kLoad, path, ": the length of the header is ", length, ", want at most ", kMaxHeaderBytes,
+         ": it is not a safetensors file");
   }
   if (length > file.size() - kLengthBytes) {
-    fail(kLoad, path, ": the header is said to have ", length, " bytes, the file has ", file.size(),
-         ": it is truncated, or no safetensors file");
+    fail(kLoad, path, ": the length of the header is ", length,
+         ", want less than that of the file, ", file.size(),
+         ": it is truncated, or not a safetensors file");
   }
   std::string json(length, '\0');
   file.read(kLengthBytes, json.data(), length);
@@ -120,53 +77,36 @@ SafetensorsHeader read_header(InputFile& file, const std::string& path, uint64_t
   return parse_safetensors_header(json, file.size() - data, path);
 }
 
-template <class Source, class Convert>
-void read_converted(InputFile& file, uint64_t position, const Tensor& to, const Convert& convert) {
-  std::vector<Source> values(static_cast<size_t>(to.numel()));
-  file.read(position, values.data(), values.size() * sizeof(Source));
-  using Target = decltype(convert(Source{}));
-  std::transform(values.begin(), values.end(), to.raw<Target>(), convert);
-}
-
-Tensor read_tensor(InputFile& file, uint64_t data, const TensorEntry& entry) {
-  Tensor x = empty(entry.shape, dtype_of(entry.dtype));
-  const uint64_t position = data + entry.begin;
-  const std::string& dtype = entry.dtype;
-  const auto integer = [](auto value) { return static_cast<int64_t>(value); };
-  if (dtype == "BF16") {
-    read_converted<uint16_t>(file, position, x, from_bf16);
-  } else if (dtype == "F16") {
-    read_converted<uint16_t>(file, position, x, from_f16);
-  } else if (dtype == "I32") {
-    read_converted<int32_t>(file, position, x, integer);
-  } else if (dtype == "I16") {
-    read_converted<int16_t>(file, position, x, integer);
-  } else if (dtype == "I8") {
-    read_converted<int8_t>(file, position, x, integer);
-  } else if (dtype == "U32") {
-    read_converted<uint32_t>(file, position, x, integer);
-  } else if (dtype == "U16") {
-    read_converted<uint16_t>(file, position, x, integer);
-  } else {
-    file.read(position, x.raw_data(), entry.end - entry.begin);
+/// `mapped` is the file in memory, or null.
+Tensor read_tensor(const InputFile& file, const std::shared_ptr<std::byte>& mapped, uint64_t data,
+                   const TensorEntry& entry, FileDType dtype) {
+  const uint64_t position = data + entry.begin, bytes = entry.end - entry.begin;
+  if (mapped && is_stored_as_is(dtype) && position % size_of(dtype) == 0) {
+    return from_blob(mapped.get() + position, entry.shape, loaded_dtype(dtype),
+                     [mapped](void*) { /* goes with this function */ });
   }
-  return x;
+  Tensor x = empty(entry.shape, loaded_dtype(dtype));
+  if (is_stored_as_is(dtype)) {
+    file.read(position, x.raw_data(), bytes);
+    return x;
+  }
+  std::string elements(bytes, '\0');
+  file.read(position, elements.data(), bytes);
+  const bool fits = read_elements(dtype, elements.data(), row_major_strides(entry.shape), false, x);
+  return fits ? x : Tensor();
 }
 
-}  // namespace
-
-void save_safetensors(const StateDict& dict, const std::string& path,
-                      const std::map<std::string, std::string>& metadata) {
+void save(const StateDict& dict, const std::string& path,
+          const std::map<std::string, std::string>& metadata) {
   SafetensorsHeader header;
   header.metadata = metadata;
   std::vector<Tensor> tensors;
+  check_savable(kSave, path, dict);
   for (const auto& [name, x] : dict) {
-    if (!is_valid_name(name)) {
-      fail(kSave, "cannot write ", path, ": a tensor cannot be called ", in_quotes(name));
-    }
-    if (!x.defined()) fail(kSave, "cannot write ", path, ": ", in_quotes(name), " is undefined");
     const char* dtype = name_of(x.dtype());
-    if (!dtype) fail(kSave, "cannot write ", path, ": ", in_quotes(name), " is ", x);
+    if (!dtype)
+      fail(kSave, "cannot write ", path, ": ", in_quotes(name), " is ", x,
+           ", want f32, f64, i64 or u8: convert it first");
     header.tensors.push_back({.name = name, .dtype = dtype, .shape = x.shape()});
     tensors.push_back(x.detach());
   }
@@ -186,7 +126,8 @@ void save_safetensors(const StateDict& dict, const std::string& path,
   }
   const std::string json = format_safetensors_header(header);
   if (json.size() > kMaxHeaderBytes) {
-    fail(kSave, "cannot write ", path, ": its header would have ", json.size(), " bytes");
+    fail(kSave, "cannot write ", path, ": the length of its header is ", json.size(),
+         ", want at most ", kMaxHeaderBytes, ": split the dict over several files");
   }
 
   NoGrad no_grad;
@@ -201,21 +142,106 @@ void save_safetensors(const StateDict& dict, const std::string& path,
   file.commit();
 }
 
-StateDict load_safetensors(const std::string& path) {
-  InputFile file(path);
+/// Adds the tensors of a file, or those of them that are in `names`, to `dict`.
+void load_file(const std::string& path, bool map, const std::set<std::string>* names,
+               StateDict& dict) {
+  const InputFile file(kLoad, path);
   uint64_t data = 0;
-  const SafetensorsHeader header = read_header(file, path, data);
-  StateDict dict;
+  const SafetensorsHeader header = read_header(file, data);
+  const std::shared_ptr<std::byte> mapped = map && file.size() >= kMapFrom ? file.map() : nullptr;
   for (const TensorEntry& entry : header.tensors) {
-    dict.insert(entry.name, read_tensor(file, data, entry));
+    if (names && !names->contains(entry.name)) continue;
+    const std::string what = path + ": tensor " + in_quotes(entry.name);
+    const std::optional<FileDType> dtype = safetensors_dtype(entry.dtype);
+    if (!dtype) {
+      dict.refuse(entry.name, what + " has dtype " + in_quotes(entry.dtype) +
+                                  ", want one that Tern reads: convert it to F32");
+      continue;
+    }
+    const Tensor x = read_tensor(file, mapped, data, entry, *dtype);
+    if (x.defined()) {
+      dict.insert(entry.name, x);
+    } else {
+      dict.refuse(entry.name, what + " has numbers of U64 above 2^63 - 1, want ones that fit I64");
+    }
+  }
+}
+
+/// Whether a file is JSON. Of the length that a safetensors file begins with, some bytes are 0.
+bool is_index(const InputFile& file) {
+  std::string begin(std::min<uint64_t>(file.size(), sizeof(uint64_t)), '\0');
+  file.read(0, begin.data(), begin.size());
+  return begin.starts_with('{') && begin.find('\0') == std::string::npos;
+}
+
+bool is_refused(const StateDict& dict, const std::string& name) {
+  return std::any_of(dict.refused().begin(), dict.refused().end(),
+                     [&](const auto& entry) { return entry.first == name; });
+}
+
+/// The tensors of the files that an index names.
+void load_shards(const InputFile& file, bool map, const std::set<std::string>* names,
+                 StateDict& dict) {
+  const std::string& path = file.path();
+  if (file.size() > kMaxHeaderBytes) {
+    fail(kLoad, path, " has ", file.size(), " bytes, want at most ", kMaxHeaderBytes,
+         ": it is not an index of safetensors files");
+  }
+  std::string json(file.size(), '\0');
+  file.read(0, json.data(), json.size());
+  std::map<std::string, std::set<std::string>> shards;
+  for (const auto& [name, shard] : parse_safetensors_index(json, path)) {
+    if (!names || names->contains(name)) shards[shard].insert(name);
+  }
+  const std::string directory = path.substr(0, path.find_last_of('/') + 1);
+  for (const auto& [shard, wanted] : shards) {
+    StateDict part;
+    load_file(directory + shard, map, &wanted, part);
+    for (const std::string& name : wanted) {
+      if (!part.contains(name) && !is_refused(part, name)) {
+        fail(kLoad, path, " says that ", in_quotes(name), " is in ", shard,
+             ", which has no such tensor: the files do not belong together");
+      }
+    }
+    dict.merge(part);
+  }
+}
+
+StateDict load(const std::string& path, const LoadSafetensorsOptions& options) {
+  const std::set<std::string> wanted(options.names.begin(), options.names.end());
+  const std::set<std::string>* names = wanted.empty() ? nullptr : &wanted;
+  StateDict dict;
+  if (const InputFile file(kLoad, path); is_index(file)) {
+    load_shards(file, options.map, names, dict);
+  } else {
+    load_file(path, options.map, names, dict);
+  }
+  for (const std::string& name : wanted) {
+    if (dict.contains(name)) continue;
+    if (is_refused(dict, name)) dict.at(name);  // throws the reason
+    fail(kLoad, path, " has no tensor called ", in_quotes(name),
+         ": load_safetensors(path).names() lists all");
   }
   return dict;
 }
 
+}  // namespace
+
+void save_safetensors(const StateDict& dict, const std::string& path,
+                      const std::map<std::string, std::string>& metadata) {
+  with_resources(kSave, [&] { save(dict, path, metadata); });
+}
+
+StateDict load_safetensors(const std::string& path, const LoadSafetensorsOptions& options) {
+  return with_resources(kLoad, [&] { return load(path, options); });
+}
+
 std::map<std::string, std::string> load_safetensors_metadata(const std::string& path) {
-  InputFile file(path);
-  uint64_t data = 0;
-  return read_header(file, path, data).metadata;
+  return with_resources(kLoad, [&] {
+    const InputFile file(kLoad, path);
+    uint64_t data = 0;
+    return read_header(file, data).metadata;
+  });
 }
 
 }  // namespace tern::io

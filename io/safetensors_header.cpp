@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "safetensors_header.h"
+#include "internal/safetensors_header.h"
 
 #include <algorithm>
 #include <array>
@@ -13,30 +13,33 @@
 namespace tern::io {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 constexpr char kOp[] = "load_safetensors";
 
-constexpr std::array<std::pair<std::string_view, uint64_t>, 11> kDTypes = {{{"F64", 8},
-                                                                            {"F32", 4},
-                                                                            {"F16", 2},
-                                                                            {"BF16", 2},
-                                                                            {"I64", 8},
-                                                                            {"I32", 4},
-                                                                            {"I16", 2},
-                                                                            {"I8", 1},
-                                                                            {"U32", 4},
-                                                                            {"U16", 2},
-                                                                            {"U8", 1}}};
+constexpr std::array<std::pair<std::string_view, FileDType>, 13> kDTypes = {
+    {{"F64", FileDType::f64},
+     {"F32", FileDType::f32},
+     {"F16", FileDType::f16},
+     {"BF16", FileDType::bf16},
+     {"I64", FileDType::i64},
+     {"I32", FileDType::i32},
+     {"I16", FileDType::i16},
+     {"I8", FileDType::i8},
+     {"U64", FileDType::u64},
+     {"U32", FileDType::u32},
+     {"U16", FileDType::u16},
+     {"U8", FileDType::u8},
+     {"BOOL", FileDType::boolean}}};
 
-/// Takes the header from the parser piece by piece and stops at the first thing that does not
-/// belong there, so that a hostile header costs no more memory than its own size.
-class Reader {
+/// Receives the parser's events and stops at the first unexpected one, so that a hostile header
+/// costs no more memory than its own size.
+class Reader final : public Json::json_sax_t {
  public:
-  using Json = nlohmann::json;
-
   SafetensorsHeader header;
   std::string mistake;
 
-  bool start_object(std::size_t) {
+  bool start_object(std::size_t) override {
     if (place_ == Place::start) {
       place_ = Place::top;
       return true;
@@ -53,7 +56,7 @@ class Reader {
     return true;
   }
 
-  bool key(std::string& name) {
+  bool key(std::string& name) override {
     key_ = name;
     switch (place_) {
       case Place::top:
@@ -77,14 +80,14 @@ class Reader {
           return true;
         }
         return wrong(in_quotes(entry_.name) + " has " + in_quotes(name) +
-                     ", which the format does not know");
+                     ", which is not part of the format");
     }
   }
 
-  bool end_object() {
+  bool end_object() override {
     if (place_ == Place::tensor) {
       for (size_t i = 0; i < kKeys.size(); ++i) {
-        if (!seen_[i]) return wrong(in_quotes(entry_.name) + " lacks " + kKeys[i]);
+        if (!seen_[i]) return wrong(in_quotes(entry_.name) + " has no " + kKeys[i]);
       }
       header.tensors.push_back(std::move(entry_));
     }
@@ -92,7 +95,7 @@ class Reader {
     return true;
   }
 
-  bool string(std::string& value) {
+  bool string(std::string& value) override {
     if (place_ == Place::metadata) {
       header.metadata.emplace(key_, std::move(value));
       return true;
@@ -102,14 +105,14 @@ class Reader {
     return true;
   }
 
-  bool start_array(std::size_t) {
+  bool start_array(std::size_t) override {
     if (place_ != Place::tensor || key_ == "dtype") return unexpected("an array");
     place_ = Place::array;
     numbers_.clear();
     return true;
   }
 
-  bool number_unsigned(uint64_t value) {
+  bool number_unsigned(uint64_t value) override {
     if (place_ != Place::array) return unexpected("a number");
     const size_t most = key_ == "shape" ? size_t{Shape::kMaxRank} : 2;
     if (numbers_.size() == most) {
@@ -120,24 +123,25 @@ class Reader {
     return true;
   }
 
-  bool end_array() {
+  bool end_array() override {
     place_ = Place::tensor;
     if (key_ == "shape") return take_shape();
     if (numbers_.size() != 2)
-      return wrong("data_offsets of " + in_quotes(entry_.name) + " are not two");
+      return wrong("data_offsets of " + in_quotes(entry_.name) + " has fewer than 2 numbers");
     entry_.begin = numbers_[0];
     entry_.end = numbers_[1];
     return true;
   }
 
-  bool number_integer(int64_t) { return unexpected("a negative number"); }
-  bool number_float(double, const std::string&) {
+  bool number_integer(int64_t) override { return unexpected("a negative number"); }
+  bool number_float(double, const std::string&) override {
     return unexpected("a number that is not an integer of 64 bits");
   }
-  bool null() { return unexpected("null"); }
-  bool boolean(bool) { return unexpected("a boolean"); }
-  bool binary(Json::binary_t&) { return unexpected("binary data"); }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) {
+  bool null() override { return unexpected("null"); }
+  bool boolean(bool) override { return unexpected("a boolean"); }
+  bool binary(Json::binary_t&) override { return unexpected("binary data"); }
+  bool parse_error(std::size_t position, const std::string&,
+                   const nlohmann::detail::exception&) override {
     return wrong("it is not valid JSON at byte " + std::to_string(position));
   }
 
@@ -150,24 +154,14 @@ class Reader {
     return false;
   }
   bool unexpected(const char* what) {
-    if (place_ == Place::start) return wrong(std::string("it is ") + what + ", not an object");
-    return wrong(std::string("there is ") + what + " where it does not belong, at " +
-                 in_quotes(key_));
+    if (place_ == Place::start) return wrong(std::string("it is ") + what + ", want an object");
+    return wrong(std::string("there is ") + what + " in the wrong place, at " + in_quotes(key_));
   }
 
   bool take_shape() {
-    constexpr uint64_t kMost = uint64_t{1} << 62;
-    std::vector<int64_t> sizes;
-    uint64_t product = 1;
-    for (const uint64_t size : numbers_) {
-      // Zeros count as ones here: no part of the product may overflow.
-      if (size > kMost || product > kMost / std::max<uint64_t>(size, 1)) {
-        return wrong("the shape of " + in_quotes(entry_.name) + " is too large");
-      }
-      product *= std::max<uint64_t>(size, 1);
-      sizes.push_back(static_cast<int64_t>(size));
+    if (!make_shape(numbers_, entry_.shape)) {
+      return wrong("the shape of " + in_quotes(entry_.name) + " is too large");
     }
-    entry_.shape = Shape(sizes);
     return true;
   }
 
@@ -183,21 +177,18 @@ void check_layout(const std::vector<TensorEntry>& tensors, uint64_t data_bytes,
                   const std::string& path) {
   std::vector<const TensorEntry*> order;
   for (const TensorEntry& t : tensors) {
-    const uint64_t element = bytes_of_safetensors_dtype(t.dtype);
-    if (element == 0) {
-      fail(kOp, path, ": tensor ", in_quotes(t.name), " has dtype ", in_quotes(t.dtype),
-           ", which Tern does not read: convert it to F32");
-    }
+    const std::optional<FileDType> dtype = safetensors_dtype(t.dtype);
     if (t.begin > t.end || t.end > data_bytes) {
-      fail(kOp, path, ": tensor ", in_quotes(t.name), " is said to lie at bytes ", t.begin, " to ",
-           t.end, ", the file has ", data_bytes,
-           " bytes of data: it is truncated, or its header is wrong");
+      fail(kOp, path, ": tensor ", in_quotes(t.name), " is at bytes ", t.begin, " to ", t.end,
+           ", want at most ", data_bytes,
+           ", the bytes of data: the file is truncated, or its header is wrong");
     }
     const auto numel = static_cast<uint64_t>(t.shape.numel());
-    // Division, because the product might overflow.
-    if ((t.end - t.begin) % element != 0 || (t.end - t.begin) / element != numel) {
-      fail(kOp, path, ": tensor ", in_quotes(t.name), " has ", t.end - t.begin, " bytes, ", t.dtype,
-           " of shape ", t.shape, " takes another number");
+    // Division, because the product might overflow. How large other dtypes are is not known.
+    const uint64_t element = dtype ? size_of(*dtype) : 0;
+    if (dtype && ((t.end - t.begin) % element != 0 || (t.end - t.begin) / element != numel)) {
+      fail(kOp, path, ": tensor ", in_quotes(t.name), " has ", t.end - t.begin,
+           " bytes, want those of ", t.dtype, " with shape ", t.shape);
     }
     order.push_back(&t);
   }
@@ -208,51 +199,37 @@ void check_layout(const std::vector<TensorEntry>& tensors, uint64_t data_bytes,
   for (const TensorEntry* t : order) {
     if (t->begin != covered) {
       fail(kOp, path, ": tensor ", in_quotes(t->name), " begins at byte ", t->begin,
-           " of the data, the one before ends at ", covered, ": tensors ",
+           " of the data, want ", covered, ", where the one before ends: tensors ",
            t->begin < covered ? "overlap" : "leave a hole");
     }
     covered = t->end;
   }
   if (covered != data_bytes) {
-    fail(kOp, path, ": ", data_bytes - covered, " bytes after the last tensor belong to none");
+    fail(kOp, path, ": ", data_bytes - covered, " bytes after the last tensor belong to no tensor");
   }
 }
 
 }  // namespace
 
-uint64_t bytes_of_safetensors_dtype(std::string_view dtype) {
-  if (dtype == "BOOL") return 1;
-  for (const auto& [name, bytes] : kDTypes) {
-    if (name == dtype) return bytes;
+std::optional<FileDType> safetensors_dtype(std::string_view name) {
+  for (const auto& [known, dtype] : kDTypes) {
+    if (known == name) return dtype;
   }
-  return 0;
-}
-
-bool is_valid_name(std::string_view name) {
-  if (name.size() > kMaxNameBytes || name == kMetadataName) return false;
-  return std::none_of(name.begin(), name.end(), [](char c) {
-    const auto code = static_cast<unsigned char>(c);
-    return code < 0x20 || code == 0x7f;
-  });
-}
-
-std::string in_quotes(std::string_view text) {
-  constexpr size_t kMost = 80;
-  std::string result = "'";
-  for (const char c : text.substr(0, kMost)) {
-    const auto code = static_cast<unsigned char>(c);
-    result += code < 0x20 || code == 0x7f ? '?' : c;
-  }
-  return result + (text.size() > kMost ? "...'" : "'");
+  return std::nullopt;
 }
 
 SafetensorsHeader parse_safetensors_header(std::string_view json, uint64_t data_bytes,
                                            const std::string& path) {
   if (json.empty() || json.front() != '{') {
-    fail(kOp, path, ": the header does not begin with '{': this is not a safetensors file");
+    fail(kOp, path, ": the header does not begin with '{': it is not a safetensors file");
+  }
+  // The parser would take a NUL byte for the end of the text.
+  if (json.find('\0') != std::string_view::npos) {
+    fail(kOp, path, ": the header is wrong: it contains a NUL byte");
   }
   Reader reader;
-  if (!nlohmann::json::sax_parse(json.begin(), json.end(), &reader)) {
+  Json::json_sax_t* events = &reader;  // so that the parser is there once for both readers
+  if (!Json::sax_parse(json.begin(), json.end(), events)) {
     fail(kOp, path, ": the header is wrong: ", reader.mistake);
   }
   check_layout(reader.header.tensors, data_bytes, path);
@@ -260,21 +237,21 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, uint64_t data_
 }
 
 std::string format_safetensors_header(const SafetensorsHeader& header) {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  Json json = Json::object();
   if (!header.metadata.empty()) json[std::string(kMetadataName)] = header.metadata;
   for (const TensorEntry& t : header.tensors) {
-    nlohmann::ordered_json entry;
+    Json entry;
     entry["dtype"] = t.dtype;
     entry["shape"] = std::vector<int64_t>(t.shape.begin(), t.shape.end());
     entry["data_offsets"] = {t.begin, t.end};
-    // A linear search for every name would make big dicts quadratic.
-    json.get_ref<nlohmann::ordered_json::object_t&>().emplace_back(t.name, std::move(entry));
+    // operator[] searches linearly, which would make large dicts quadratic.
+    json.get_ref<Json::object_t&>().emplace_back(t.name, std::move(entry));
   }
   std::string text;
   try {
     text = json.dump();
-  } catch (const nlohmann::json::exception&) {
-    fail("save_safetensors", "a name or the metadata is not valid UTF-8");
+  } catch (const Json::exception&) {
+    fail("save_safetensors", "a name or the metadata is invalid, want UTF-8");
   }
   text.append((8 - text.size() % 8) % 8, ' ');
   return text;

@@ -4,9 +4,10 @@
 #include <cmath>
 
 #include "../core/autograd.h"
+#include "../core/checkpoint.h"
 #include "../core/error.h"
 #include "../core/log.h"
-#include "repr.h"
+#include "internal/repr.h"
 
 namespace tern::nn {
 
@@ -64,7 +65,9 @@ BatchNorm::BatchNorm(const char* name, int min_axes, int max_axes, int64_t num_f
 
 Tensor BatchNorm::forward(const Tensor& x) { return run(batch_norm, x); }
 
-Tensor BatchNorm::forward_relu(const Tensor& x) { return run(batch_norm_relu, x); }
+Tensor BatchNorm::forward_relu(const Tensor& x) {
+  return has_hooks() ? Module::forward_relu(x) : run(batch_norm_relu, x);
+}
 
 Tensor BatchNorm::run(Function function, const Tensor& x) {
   const Running running(*this);
@@ -81,8 +84,9 @@ Tensor BatchNorm::run(Function function, const Tensor& x) {
   const bool track = options_.track_running_stats, training = is_training();
   const std::optional<bool>& forced = options_.use_batch_statistics;
   const bool batch = !has_fixed_statistics();
-  const bool update = track && batch && (training || forced.has_value());
+  const bool update = track && batch && (training || forced.has_value()) && !recomputing();
   const int64_t batches = track ? num_batches_tracked_.item<int64_t>() + 1 : 1;
+  const uint64_t version = track ? running_mean_.version() : 0;
   const Tensor y = function(x, running_mean_, running_var_, weight_, bias_,
                             {.training = batch,
                              .update_running = update,
@@ -91,9 +95,12 @@ Tensor BatchNorm::run(Function function, const Tensor& x) {
                              .eps = options_.eps,
                              .running_var = options_.running_var,
                              .data_format = options_.data_format,
-                             .algorithm = options_.algorithm});
-  // Only now: a call that fails is not counted, and neither is an empty batch.
-  if (update && x.numel() > 0) num_batches_tracked_.mutable_data<int64_t>()[0] = batches;
+                             .algorithm = options_.algorithm,
+                             .skip_nonfinite = options_.skip_nonfinite});
+  // Only now: a call that fails is not counted, and neither is a batch that was empty or skipped.
+  const bool skipped = update && options_.skip_nonfinite && running_mean_.version() == version;
+  if (update && x.numel() > 0 && !skipped)
+    num_batches_tracked_.mutable_data<int64_t>()[0] = batches;
   return y;
 }
 
@@ -137,6 +144,7 @@ std::string BatchNorm::extra_repr() const {
   }
   if (options_.data_format == DataFormat::NHWC) text += ", data_format=NHWC";
   if (options_.running_var == RunningVar::biased) text += ", running_var=biased";
+  if (options_.skip_nonfinite) text += ", skip_nonfinite=True";
   if (is_frozen()) text += ", frozen=True";
   return text;
 }

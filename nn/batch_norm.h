@@ -6,7 +6,7 @@
 
 #include "../ops/batch_norm.h"
 #include "init.h"
-#include "module.h"
+#include "module_of.h"
 
 namespace tern::nn {
 
@@ -34,6 +34,9 @@ struct BatchNormOptions {
   bool track_running_stats = true;
   RunningVar running_var = RunningVar::unbiased;                 ///< what running_var estimates
   BatchNormAlgorithm algorithm = BatchNormAlgorithm::automatic;  ///< what computes float32
+  /// Leave the running statistics as they are, and do not count the batch, if the batch's are not
+  /// finite; a warning names the module. One bad batch then does not spoil evaluation for good.
+  bool skip_nonfinite = false;
 };
 
 /// What BatchNorm1d, 2d and 3d share.
@@ -43,10 +46,10 @@ struct BatchNormOptions {
 ///     y = (x - mean) / sqrt(var + eps) * weight + bias
 ///
 /// in training with the batch's mean and variance (the sum of squared deviations over n), through
-/// which gradients flow, and running_mean += share * (mean - running_mean), the same for
-/// running_var with the variance times n / (n - 1); in evaluation with the running statistics.
-/// {1, 3} has mean 2 and is normalized with variance 1, but running_var accumulates 2. Running
-/// statistics have no unit of their own: those of x, and of x squared.
+/// which gradients flow, and running_mean += w * (mean - running_mean), w being the momentum, the
+/// same for running_var with the variance times n / (n - 1); in evaluation with the running
+/// statistics. {1, 3} has mean 2 and is normalized with variance 1, but running_var accumulates 2.
+/// Running statistics have no unit of their own: those of x, and of x squared.
 ///
 /// Parameters weight and bias [C]; buffers running_mean, running_var [C] and num_batches_tracked
 /// (i64). A new module is in training mode, as PyTorch's; MindSpore's starts in evaluation.
@@ -103,7 +106,7 @@ class BatchNorm : public Module {
   };
 
   using Function = Tensor (*)(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                              const Tensor&, const BatchNormParams&);
+                              const Tensor&, const tern::BatchNormOptions&);
   Tensor run(Function function, const Tensor& x);
 
   const char* name_;
@@ -115,30 +118,27 @@ class BatchNorm : public Module {
 };
 
 /// BatchNorm over [N,C] or [N,C,L] ([N,L,C] with DataFormat::NHWC).
-class BatchNorm1d : public BatchNorm {
+class BatchNorm1d : public ModuleOf<BatchNorm1d, BatchNorm> {
  public:
   /// Throws Error unless num_features >= 1 and the options are in range.
   explicit BatchNorm1d(int64_t num_features, BatchNormOptions options = {})
-      : BatchNorm("BatchNorm1d", 2, 3, num_features, std::move(options)) {}
-  BatchNorm1d clone() const { return nn::clone(*this); }  ///< a deep copy
+      : ModuleOf("BatchNorm1d", 2, 3, num_features, std::move(options)) {}
 };
 
 /// BatchNorm over [N,C,H,W] ([N,H,W,C] with DataFormat::NHWC, which is used as it lies).
-class BatchNorm2d : public BatchNorm {
+class BatchNorm2d : public ModuleOf<BatchNorm2d, BatchNorm> {
  public:
   /// Throws Error unless num_features >= 1 and the options are in range.
   explicit BatchNorm2d(int64_t num_features, BatchNormOptions options = {})
-      : BatchNorm("BatchNorm2d", 4, 4, num_features, std::move(options)) {}
-  BatchNorm2d clone() const { return nn::clone(*this); }  ///< a deep copy
+      : ModuleOf("BatchNorm2d", 4, 4, num_features, std::move(options)) {}
 };
 
 /// BatchNorm over [N,C,D,H,W] ([N,D,H,W,C] with DataFormat::NHWC).
-class BatchNorm3d : public BatchNorm {
+class BatchNorm3d : public ModuleOf<BatchNorm3d, BatchNorm> {
  public:
   /// Throws Error unless num_features >= 1 and the options are in range.
   explicit BatchNorm3d(int64_t num_features, BatchNormOptions options = {})
-      : BatchNorm("BatchNorm3d", 5, 5, num_features, std::move(options)) {}
-  BatchNorm3d clone() const { return nn::clone(*this); }  ///< a deep copy
+      : ModuleOf("BatchNorm3d", 5, 5, num_features, std::move(options)) {}
 };
 
 /// Replaces the running statistics of every BatchNorm in `model` that tracks them and is not frozen

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "containers.h"
 
+#include <algorithm>
+
 #include "../core/error.h"
-#include "activations.h"
-#include "anomaly.h"
-#include "batch_norm.h"
-#include "conv.h"
-#include "flatten.h"
+#include "internal/fusion.h"
 
 namespace tern::nn {
 
@@ -24,45 +22,60 @@ Tensor ModuleList::forward(const Tensor&) {
        "or use a Sequential");
 }
 
-namespace {
-
-using Modules = std::vector<Module*>;
-
-/// Module number i if it is an M and nothing derived from it, which may compute something else.
-template <class M>
-M* exactly(const Modules& modules, size_t i) {
-  if (i >= modules.size()) return nullptr;
-  Module& module = *modules[i];
-  return typeid(module) == typeid(M) ? static_cast<M*>(&module) : nullptr;
+std::vector<std::string> ModuleDict::keys() const {
+  std::vector<std::string> names;
+  for (const auto& [name, module] : named_children()) names.push_back(name);
+  return names;
 }
 
-/// The next module that does something: folding leaves Identity in batch norm's place.
-size_t after(const Modules& modules, size_t i) {
-  do ++i;
-  while (exactly<Identity>(modules, i));
-  return i;
+bool ModuleDict::contains(const std::string& name) const {
+  const std::vector<std::string> names = keys();
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-}  // namespace
+Module& ModuleDict::operator[](const std::string& name) const {
+  std::string names;
+  for (const auto& [key, module] : named_children()) {
+    if (key == name) return *module;
+    names += (names.empty() ? "\"" : ", \"") + key + "\"";
+  }
+  fail("operator[]", type_name(), " has no module \"", name, "\": it has ",
+       names.empty() ? "none" : names);
+}
+
+Tensor ModuleDict::forward(const Tensor&) {
+  fail("forward", type_name(), " does not say how its modules are connected: run them by name");
+}
+
+ParameterList::ParameterList(const std::vector<Tensor>& parameters) {
+  for (const Tensor& parameter : parameters) push_back(parameter);
+}
+
+void ParameterList::push_back(const Tensor& parameter) {
+  list_->push_back(register_parameter(std::to_string(size()), parameter));
+}
+
+const Tensor& ParameterList::operator[](int64_t i) const {
+  const int64_t count = size();
+  if (i < -count || i >= count) {
+    fail("operator[]", type_name(), " of ", count, " parameters has no number ", i);
+  }
+  return (*list_)[static_cast<size_t>(i < 0 ? i + count : i)];
+}
+
+Tensor ParameterList::forward(const Tensor&) {
+  fail("forward", type_name(), " computes nothing: use its parameters one by one");
+}
 
 Tensor Sequential::forward(const Tensor& x) {
-  const Modules modules = children();
+  const std::vector<Module*> modules = children();
   Tensor y = x;
-  for (size_t i = 0; i < modules.size(); ++i) {
-    Module& module = *modules[i];
-    const size_t second = after(modules, i), third = after(modules, second);
-    auto* conv = exactly<Conv2d>(modules, i);
-    auto* norm = exactly<BatchNorm2d>(modules, second);
-    if (conv && norm && !DetectAnomaly::active()) {  // which looks at every module's result
-      const bool relu = exactly<ReLU>(modules, third);
-      y = conv->forward_batch_norm(y, *norm, relu);
-      i = relu ? third : second;
-    } else if (exactly<ReLU>(modules, second)) {
-      const Running running(module);
-      y = DetectAnomaly::check(module.forward_relu(y));
-      i = second;
+  for (size_t i = 0; i < modules.size();) {
+    if (Fused fused = run_fused(std::span(modules).subspan(i), y); fused.found) {
+      y = std::move(fused.y);
+      i += fused.count;
     } else {
-      y = module(y);
+      y = (*modules[i++])(y);
     }
   }
   return y;

@@ -8,7 +8,7 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
-#include "../core/parallel.h"
+#include "../core/internal/parallel.h"
 #include "../core/random.h"
 
 namespace tern::nn::init {
@@ -39,7 +39,8 @@ template <class F>
 Tensor draw(const char* op, const Tensor& t, F value) {
   require_floating(op, t);
   const NoGrad no_grad;
-  const Tensor plain = t.order() == Order::row_major ? t : empty(t.shape(), t.dtype());
+  const Tensor plain =
+      t.memory_format() == MemoryFormat::row_major ? t : empty(t.shape(), t.dtype());
   Generator& generator = default_generator();
   const Generator::State state = generator.state();
   const uint64_t first = generator.reserve(t.numel());

@@ -15,7 +15,7 @@ namespace tern::nn {
 
 /// Which fan sets the scale: the number of inputs of an output, of outputs of an input, their mean.
 enum class FanMode : uint8_t { fan_in, fan_out, fan_avg };
-/// What follows the layer, for the gain.
+/// What follows the layer, for the gain; of these, RNN applies tanh and relu itself.
 enum class Nonlinearity : uint8_t { linear, conv2d, sigmoid, tanh, relu, leaky_relu, selu };
 /// What VarianceScaling draws.
 enum class Distribution : uint8_t { uniform, normal, truncated_normal };
@@ -57,7 +57,7 @@ Tensor kaiming_normal_(const Tensor& t, double a = 0.0, FanMode mode = FanMode::
 /// Orthonormal rows or columns (whichever are fewer) of the matrix [size(0), rest], times gain
 /// (Saxe et al., 2013).
 Tensor orthogonal_(const Tensor& t, double gain = 1.0);
-/// A normal matrix in each of whose columns the given share of the elements is zero (Martens,
+/// A normal matrix in each of whose columns the given fraction of the elements is zero (Martens,
 /// 2010).
 Tensor sparse_(const Tensor& t, double sparsity, double std = 0.01);
 /// 1; 5/3 for tanh; sqrt(2) for relu; sqrt(2 / (1 + param^2)) for leaky_relu; 3/4 for selu.
@@ -143,9 +143,9 @@ struct Orthogonal {
 struct Identity {
   void operator()(const Tensor& t) const;  ///< fills `t`
 };
-/// Has no default: sparsity is the share of zeros in a column.
+/// Has no default: sparsity is the fraction of zeros in a column.
 struct Sparse {
-  double sparsity;                         ///< share of zeros in a column
+  double sparsity;                         ///< fraction of zeros in a column
   double sigma = 0.01;                     ///< the deviation
   void operator()(const Tensor& t) const;  ///< fills `t`
 };

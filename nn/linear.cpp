@@ -6,7 +6,7 @@
 #include "../core/error.h"
 #include "../ops/matmul.h"
 #include "init.h"
-#include "repr.h"
+#include "internal/repr.h"
 
 namespace tern::nn {
 

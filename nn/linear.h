@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "module.h"
+#include "module_of.h"
 
 namespace tern::nn {
 
@@ -12,7 +12,7 @@ struct LinearOptions {
 
 /// y = x weight^T + bias for x [..., in_features]. Parameters: weight [out, in], bias [out]. Both
 /// begin uniform within 1 / sqrt(in_features), as PyTorch's.
-class Linear : public Module {
+class Linear : public ModuleOf<Linear> {
  public:
   /// Throws Error unless both sizes are at least 1.
   Linear(int64_t in_features, int64_t out_features, LinearOptions options = {});
@@ -20,7 +20,6 @@ class Linear : public Module {
   Tensor forward(const Tensor& x) override;
   /// Draws new initial values.
   void reset_parameters();
-  Linear clone() const { return nn::clone(*this); }  ///< a deep copy
 
   const Tensor& weight() const { return weight_; }  ///< the parameter
   /// Undefined if the layer has none.

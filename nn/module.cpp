@@ -8,37 +8,42 @@
 #include "../core/autograd.h"
 #include "../ops/activations.h"
 #include "anomaly.h"
+#include "module_of.h"
 
 namespace tern::nn {
 
-struct Module::Child {
+struct Module::RegisteredChild {
   std::string name;
   std::shared_ptr<Module> module;
-  Copier copier;  // knows the child's own type
+  ChildCopier copier;  // knows the child's own type
 };
 
-struct Module::State {
+struct Module::SharedState {
   std::vector<std::pair<std::string, Tensor>> parameters = {};
   std::vector<std::pair<std::string, Tensor>> buffers = {};
-  std::vector<Child> children = {};
+  std::vector<RegisteredChild> children = {};
+  HookList<ForwardPreHook> pre_hooks = {};
+  HookList<ForwardHook> hooks = {};
   bool training = true;
+  bool is_child = false;  // registered with some module
+  bool replaced = false;  // was registered, until another took its place
 
-  State() = default;
-  // Runs inside a CloneScope only, where tensors and children duplicate.
-  State(const State& other)
+  SharedState() = default;
+  // Runs inside a CloneScope only, where tensors and children duplicate. Hooks stay behind: their
+  // handles could not remove them from the copy.
+  SharedState(const SharedState& other)
       : parameters(other.parameters), buffers(other.buffers), training(other.training) {
-    for (const Child& child : other.children) {
+    for (const RegisteredChild& child : other.children) {
       children.push_back({child.name, child.copier(*child.module), child.copier});
+      children.back().module->state_->is_child = true;
     }
   }
-  State& operator=(const State&) = delete;
+  SharedState& operator=(const SharedState&) = delete;
 };
 
 namespace {
 
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
-
-thread_local Module::Running* innermost = nullptr;
 
 std::string join(const std::string& prefix, const std::string& name) {
   return prefix.empty() || name.empty() ? prefix + name : prefix + "." + name;
@@ -77,23 +82,75 @@ const Tensor& find(const Module& module, const char* op, const NamedTensors& ten
   fail(op, module.type_name(), " has no ", op, " of its own called \"", name, "\"");
 }
 
+/// `scope`, or the next one outwards, that a Module declared.
+const ModuleScope* having_module(const ModuleScope* scope) {
+  while (scope && !scope->module()) scope = scope->outer();
+  return scope;
+}
+
+const Module& module_of(const ModuleScope& scope) {
+  return *static_cast<const Module*>(scope.module());
+}
+
+// Hooks replace tensors, one by one.
+void check_count(const char* hook, size_t found, size_t wanted) {
+  if (found == wanted) return;
+  fail(hook, "left ", found, " tensors where there were ", wanted,
+       ": assign to the tensors, do not add or remove any");
+}
+
 }  // namespace
 
 Module::Module() = default;
 Module::Module(const Module& other) = default;
-Module& Module::operator=(const Module& other) = default;
+Module& Module::operator=(const Module& other) {
+  if (this != &other) {
+    was_child_ = other.was_child_ || (state_->is_child && !is_same(other));
+    state_ = other.state_;
+  }
+  return *this;
+}
 Module::~Module() = default;
 
 Tensor Module::forward(const Tensor&) {
   fail("forward", type_name(), " does not define forward(const Tensor&)");
 }
 
-Tensor Module::operator()(const Tensor& x) {
-  const Running running(*this);
-  return DetectAnomaly::check(forward(x));
+Tensor Module::operator()(const Tensor& x) const {
+  return call([this](const Tensor& input) { return const_cast<Module*>(this)->forward_one(input); },
+              x);
 }
 
 Tensor Module::forward_relu(const Tensor& x) { return relu((*this)(x)); }
+
+HookHandle Module::register_forward_pre_hook(ForwardPreHook hook) {
+  return state_->pre_hooks.add(std::move(hook));
+}
+
+HookHandle Module::register_forward_hook(ForwardHook hook) {
+  return state_->hooks.add(std::move(hook));
+}
+
+bool Module::has_hooks() const { return !state_->pre_hooks.empty() || !state_->hooks.empty(); }
+
+bool Module::is_watched() const { return has_hooks() || DetectAnomaly::active(); }
+
+void Module::before(std::vector<Tensor>& inputs) const {
+  const size_t count = inputs.size();
+  for (const auto& hook : state_->pre_hooks.hooks()) {
+    (*hook)(const_cast<Module&>(*this), inputs);
+    check_count("forward pre-hook", inputs.size(), count);
+  }
+}
+
+void Module::after(const std::vector<Tensor>& inputs, std::vector<Tensor>& outputs) const {
+  const size_t count = outputs.size();
+  for (const auto& hook : state_->hooks.hooks()) {
+    (*hook)(const_cast<Module&>(*this), inputs, outputs);
+    check_count("forward hook", outputs.size(), count);
+  }
+  for (const Tensor& y : outputs) DetectAnomaly::check(y);
+}
 
 std::vector<std::pair<std::string, Tensor>> Module::named_parameters() const {
   Distinct tensors;
@@ -126,9 +183,7 @@ Tensor Module::buffer(const std::string& name) const {
 }
 
 void Module::zero_grad() {
-  for (const Tensor& parameter : parameters()) {
-    if (parameter.requires_grad()) parameter.set_grad({});
-  }
+  for (const Tensor& parameter : parameters()) parameter.set_grad({});
 }
 
 void Module::requires_grad_(bool requires_grad) {
@@ -147,24 +202,25 @@ void Module::to(DType dtype) {
 }
 
 std::vector<std::pair<std::string, Module*>> Module::named_children() const {
-  Named named;
-  for (const Child& child : state_->children) named.emplace_back(child.name, child.module.get());
+  NamedModules named;
+  for (const RegisteredChild& child : state_->children)
+    named.emplace_back(child.name, child.module.get());
   return named;
 }
 
 std::vector<Module*> Module::children() const {
   std::vector<Module*> modules;
-  for (const Child& child : state_->children) modules.push_back(child.module.get());
+  for (const RegisteredChild& child : state_->children) modules.push_back(child.module.get());
   return modules;
 }
 
-Module::Named Module::walk(bool once) const {
-  Named found;
-  std::unordered_set<const State*> seen;
+Module::NamedModules Module::walk(bool once) const {
+  NamedModules found;
+  std::unordered_set<const SharedState*> seen;
   const auto visit = [&](const auto& self, const std::string& path, Module* module) -> void {
     if (once && !seen.insert(&*module->state_).second) return;
     found.emplace_back(path, module);
-    for (const Child& child : module->state_->children) {
+    for (const RegisteredChild& child : module->state_->children) {
       self(self, join(path, child.name), child.module.get());
     }
   };
@@ -175,12 +231,12 @@ Module::Named Module::walk(bool once) const {
 std::vector<std::pair<std::string, Module*>> Module::named_modules() { return walk(true); }
 
 std::vector<std::pair<std::string, const Module*>> Module::named_modules() const {
-  const Named named = walk(true);
+  const NamedModules named = walk(true);
   return {named.begin(), named.end()};
 }
 
 void Module::apply(const std::function<void(Module&)>& f) {
-  std::unordered_set<const State*> seen;
+  std::unordered_set<const SharedState*> seen;
   const auto visit = [&](const auto& self, Module& module) -> void {
     if (!seen.insert(&*module.state_).second) return;
     for (Module* child : module.children()) self(self, *child);
@@ -225,7 +281,7 @@ void Module::check_name(const char* op, const std::string& name) const {
          "modules in a path");
   }
   const auto is_taken = [&](const auto& named) { return named.first == name; };
-  const auto is_child = [&](const Child& child) { return child.name == name; };
+  const auto is_child = [&](const RegisteredChild& child) { return child.name == name; };
   if (std::ranges::any_of(state_->parameters, is_taken) ||
       std::ranges::any_of(state_->buffers, is_taken) ||
       std::ranges::any_of(state_->children, is_child)) {
@@ -234,7 +290,7 @@ void Module::check_name(const char* op, const std::string& name) const {
 }
 
 void Module::add_child(const std::string& name, const Module& child, const std::type_info& type,
-                       Copier copier) {
+                       ChildCopier copier) {
   check_name("register_module", name);
   if (typeid(child) != type) {
     fail("register_module", "\"", name, "\" is a ", child.type_name(),
@@ -248,16 +304,28 @@ void Module::add_child(const std::string& name, const Module& child, const std::
     }
   }
   state_->children.push_back({name, copier(child), copier});
+  child.state_->is_child = true;
+  child.state_->replaced = false;
+}
+
+std::string Module::name_of(const Module& child) const {
+  for (const RegisteredChild& known : state_->children) {
+    if (known.module->is_same(child)) return known.name;
+  }
+  fail("replace_module", "the ", child.type_name(), " is no direct child of ", type_name(),
+       ": pass a member that was registered with it");
 }
 
 void Module::replace_child(const std::string& name, const Module& child, const std::type_info& type,
-                           Copier copier) {
+                           ChildCopier copier) {
   size_t i = 0;
   while (i < state_->children.size() && state_->children[i].name != name) ++i;
   if (i == state_->children.size()) {
     fail("replace_module", type_name(), " has no child called \"", name, "\"");
   }
   add_child(name + " (new)", child, type, copier);
+  Module& old = *state_->children[i].module;
+  old.state_->replaced = !old.is_same(child);
   state_->children[i] = std::move(state_->children.back());
   state_->children[i].name = name;
   state_->children.pop_back();
@@ -290,55 +358,60 @@ Tensor Module::register_buffer(const std::string& name, const Tensor& tensor) {
   return tensor;
 }
 
-Module::Running::Running(const Module& module) : module_(module), outer_(innermost) {
+Module::Running::Running(const Module& module) : module_(module), scope_(&name_, &module) {
   find_name();
-  if (!name_.empty()) scope_.emplace(&name_);
-  innermost = this;
 }
 
-Module::Running::~Running() { innermost = outer_; }
-
 void Module::Running::find_name() {
-  if (!outer_ || outer_->module_.is_same(module_)) return;
-  for (const Running* running = outer_; running; running = running->outer_) {
-    for (const Child& child : running->module_.state_->children) {
+  const ModuleScope* const first = having_module(scope_.outer());
+  if (!first || module_of(*first).is_same(module_)) return;
+  for (const ModuleScope* scope = first; scope; scope = having_module(scope->outer())) {
+    for (const RegisteredChild& child : module_of(*scope).state_->children) {
       if (!child.module->is_same(module_)) continue;
       name_ = child.name;
       return;
     }
   }
-  const State& state = *module_.state_;
-  if (state.parameters.empty() && state.buffers.empty() && state.children.empty()) return;
-  for (const Running* running = outer_; running; running = running->outer_) {
-    for (const auto& [path, known] : running->module_.named_modules()) {
+  const SharedState& state = *module_.state_;
+  const bool replaced = module_.was_child_ || state.replaced;
+  const bool empty = state.parameters.empty() && state.buffers.empty() && state.children.empty();
+  if (empty && !replaced) return;
+  for (const ModuleScope* scope = first; scope; scope = having_module(scope->outer())) {
+    for (const auto& [path, known] : module_of(*scope).named_modules()) {
       if (!known->is_same(module_)) continue;
       name_ = path;
       return;
     }
   }
-  if (grad_enabled()) check_trains();
+  if (replaced) {
+    fail("module", module_of(*first).type_name(), " runs a ", module_.type_name(), "(",
+         module_.extra_repr(),
+         ") that is not registered, in the place of a child that is, or was: ",
+         "call net.replace_module(net.member, module), which changes both the member and the ",
+         "child, instead of one of them");
+  }
+  if (grad_enabled()) check_trains(*first);
 }
 
 // The module is registered nowhere; its parameters may be, by themselves.
-void Module::Running::check_trains() const {
-  const Running* root = outer_;
+void Module::Running::check_trains(const ModuleScope& outer) const {
+  const Module* root = nullptr;
   std::vector<Tensor> known;
-  for (const Running* running = outer_; running; running = running->outer_) {
-    root = running;
-    for (const Tensor& parameter : running->module_.parameters()) known.push_back(parameter);
+  for (const ModuleScope* scope = &outer; scope; scope = having_module(scope->outer())) {
+    root = &module_of(*scope);
+    for (const Tensor& parameter : root->parameters()) known.push_back(parameter);
   }
   for (const auto& [name, parameter] : module_.named_parameters()) {
     if (!parameter.requires_grad()) continue;
-    // Named again, as clang before 16 captures no structured bindings.
-    const auto is_this = [&parameter = parameter](const Tensor& other) {
-      return other.is_same(parameter);
-    };
+    // Under another name, as clang before 16 captures no structured bindings.
+    const auto is_this = [&own = parameter](const Tensor& other) { return other.is_same(own); };
     if (std::ranges::any_of(known, is_this)) continue;
     const std::string type = module_.type_name();
-    fail("module", outer_->module_.type_name(), " runs a ", type, "(", module_.extra_repr(),
-         ") that is not registered, neither there nor in ", root->module_.type_name(), ": its ",
-         name, " would not train, convert or be saved. Call register_module(name, child) in the ",
-         "constructor, or child.requires_grad_(false) if it is not to be trained");
+    fail("module", module_of(outer).type_name(), " runs a ", type, "(", module_.extra_repr(),
+         ") that is not registered, neither there nor in ", root->type_name(), ": its ", name,
+         " would not train, convert or be saved. Declare the member as ",
+         "`Child child = register_module(\"child\", Child(...))`, or call "
+         "child.requires_grad_(false) if it is not to be trained");
   }
 }
 

@@ -5,7 +5,6 @@
 #include <functional>
 #include <iosfwd>
 #include <memory>
-#include <optional>
 #include <string>
 #include <type_traits>
 #include <typeinfo>
@@ -14,8 +13,20 @@
 
 #include "../core/clone.h"
 #include "../core/error.h"
+#include "../core/hooks.h"
 #include "../core/tensor.h"
 #include "state_dict.h"
+
+namespace tern::detail {
+/// False, whatever the types: for a static_assert in a template.
+template <class...>
+inline constexpr bool never = false;
+/// Whether the arguments are those of Module::forward.
+template <class... Args>
+inline constexpr bool one_tensor = false;
+template <class Arg>
+inline constexpr bool one_tensor<Arg> = std::is_convertible_v<Arg, const Tensor&>;
+}  // namespace tern::detail
 
 namespace tern::nn {
 
@@ -23,20 +34,23 @@ class Cloned;
 
 /// What neural networks are made of: parameters, buffers, child modules, and a function of them.
 ///
-/// A module is a handle, as a Tensor is: its parameters, buffers, children and mode sit in shared
-/// state, and copies share them. Children are plain members that the constructor registers:
-///
 ///     class Net : public nn::Module {
-///       nn::Conv2d conv{1, 32, 3, {.padding = 1, .bias = false}};
-///       nn::BatchNorm2d bn{32};
+///       nn::Conv2d conv = register_module("conv", nn::Conv2d(1, 32, 3, {.padding = 1}));
+///       nn::BatchNorm2d bn = register_module("bn", nn::BatchNorm2d(32));
+///       Tensor scale = register_parameter("scale", ones({1}));
+///
 ///      public:
-///       Net() { register_module("conv", conv); register_module("bn", bn); }
-///       Tensor forward(const Tensor& x) override { return relu(bn(conv(x))); }
+///       Tensor forward(const Tensor& x) override { return relu(bn(conv(x))) * scale; }
 ///     };
 ///
-/// Whatever a module changes after its construction belongs in buffers or in a Shared member:
-/// registered children are copies of the members, and see only what is shared. Members that are
-/// Tensors (a parameter kept where it was registered) or Shared share and clone by themselves.
+/// A module whose forward takes or returns anything but one tensor derives from ModuleOf
+/// (module_of.h).
+///
+/// A module is a handle, as a Tensor is: its parameters, buffers, children and mode sit in shared
+/// state, and copies share them; so a const module can be called. Whatever a module changes after
+/// its construction belongs in buffers or in a Shared member: registered children are copies of the
+/// members, and see only what is shared. Members that are Tensors or Shared share and clone by
+/// themselves.
 ///
 /// A module may run on several threads at once as long as nothing changes it.
 class Module {
@@ -50,13 +64,41 @@ class Module {
   /// @{
 
   /// What the module computes. Call it through operator(). Throws Error unless overridden.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverloaded-virtual"  // a forward of other arguments (ModuleOf)
   virtual Tensor forward(const Tensor& x);
-  /// forward(x), with the module's name in the errors and a check that it has been registered:
-  /// throws Error if gradients are being recorded and a module that runs inside another has
-  /// trainable parameters that the outer one does not know, and so would never train.
-  Tensor operator()(const Tensor& x);
+#pragma GCC diagnostic pop
+  /// forward(x), with the module's name in the errors, its hooks, and a check that it has been
+  /// registered: throws Error if a module that runs inside another is no child of it any more
+  /// (see replace_module), or, while gradients are being recorded, has trainable parameters that
+  /// the outer one does not know, and so would never train.
+  Tensor operator()(const Tensor& x) const;
+  /// Explains at compile time what is wrong with other arguments.
+  template <class... Args>
+  requires(!detail::one_tensor<Args...>) void operator()(Args&&...) const {
+    static_assert(detail::never<Args...>,
+                  "a class derived from nn::Module takes and returns one Tensor: derive it from "
+                  "nn::ModuleOf<Class>, and its forward may take and return anything");
+  }
   /// relu((*this)(x)), fused where the module knows a way (BatchNorm2d, Conv2d).
   virtual Tensor forward_relu(const Tensor& x);
+  /// @}
+
+  /// @name Hooks
+  /// Called by operator() on every handle of the module, in the order of their registration. They
+  /// see tensors only: among the arguments, those that are Tensors; in the result, a Tensor or
+  /// those in tuples, pairs, vectors and optionals. Clones have none. A module with hooks runs by
+  /// itself, not fused with its neighbours.
+  /// @{
+
+  /// Called before forward; what it assigns to an input is what forward gets.
+  using ForwardPreHook = std::function<void(Module& module, std::vector<Tensor>& inputs)>;
+  /// Called after forward; what it assigns to an output is what the caller gets.
+  using ForwardHook = std::function<void(Module& module, const std::vector<Tensor>& inputs,
+                                         std::vector<Tensor>& outputs)>;
+  HookHandle register_forward_pre_hook(ForwardPreHook hook);  ///< remove() on the result ends it
+  HookHandle register_forward_hook(ForwardHook hook);         ///< remove() on the result ends it
+  bool has_hooks() const;                                     ///< whether there is one of either
   /// @}
 
   /// @name Parameters and buffers
@@ -78,6 +120,8 @@ class Module {
   void zero_grad();
   /// Sets requires_grad of every parameter: false freezes the weights.
   void requires_grad_(bool requires_grad = true);
+  /// The same, as Tensor calls it.
+  void set_requires_grad(bool requires_grad = true) { requires_grad_(requires_grad); }
   /// Converts parameters and floating buffers to f32 or f64 in place, behind every handle; drops
   /// gradients. An optimizer made before keeps its parameters, but not its moments' dtype: convert
   /// first. Throws Error for other dtypes.
@@ -93,15 +137,25 @@ class Module {
   /// Itself (named "") and everything below it, each module once.
   std::vector<std::pair<std::string, Module*>> named_modules();
   std::vector<std::pair<std::string, const Module*>> named_modules() const;
-  /// Puts a handle of `module` in the place of the direct child called `name`: for functions that
-  /// rewrite containers (fold_batch_norm), which look their children up when they run. Members of a
-  /// class that runs its layers by their own names are not changed. Throws Error if there is none.
-  template <class M>
-  requires(std::derived_from<M, Module>) void replace_module(const std::string& name,
-                                                             const M& module) {
-    replace_child(name, module, typeid(M), [](const Module& original) -> std::shared_ptr<Module> {
-      return std::make_shared<M>(static_cast<const M&>(original));
-    });
+  /// Makes `module` the child that `member` is, and the member a handle of it:
+  ///
+  ///     net.replace_module(net.fc, nn::Linear(512, 3));
+  ///
+  /// Assigning to a member alone does not change what the parent trains and saves, and is an Error
+  /// when the net runs. Throws Error if `member` is no direct child.
+  template <std::derived_from<Module> M>
+  void replace_module(M& member, const std::type_identity_t<M>& module) {
+    replace_module(name_of(member), module);
+    member = module;
+    static_cast<Module&>(member).was_child_ = false;
+  }
+  /// Makes `module` the direct child called `name`: for functions that rewrite containers
+  /// (fold_batch_norm), which look their children up when they run. A member of that name stays
+  /// what it was, so that a class that runs it by its own name throws. Throws Error if there is
+  /// none.
+  template <std::derived_from<Module> M>
+  void replace_module(const std::string& name, const M& module) {
+    replace_child(name, module, typeid(M), copier_of<M>());
   }
   /// Calls f on everything below and then on itself, each module once.
   void apply(const std::function<void(Module&)>& f);
@@ -129,8 +183,9 @@ class Module {
   /// memory and identity as they are. Everything is checked before anything changes; unless strict,
   /// what fits is loaded. Throws one Error that lists all that does not fit if strict.
   LoadReport load_state_dict(const StateDict& dict, LoadOptions options = {});
-  /// A deep copy: `Net b = net.clone();`. Copies have no gradients; what was shared inside the
-  /// module is shared inside the copy. For `auto`, use nn::clone(net).
+  /// A deep copy: `Net b = net.clone();`. Copies have no gradients and no hooks; what was shared
+  /// inside the module is shared inside the copy. For `auto`, use nn::clone(net), or derive from
+  /// ModuleOf.
   [[nodiscard]] Cloned clone() const;
   /// Whether both handles mean the same module.
   bool is_same(const Module& other) const { return state_ == other.state_; }
@@ -150,23 +205,29 @@ class Module {
   virtual void adapt_state_dict(StateDict& dict, const std::string& prefix) const;
 
  protected:
+  /// Runs f(args...), which computes what the module computes, as operator() runs forward
+  /// (defined in module_of.h).
+  template <class F, class... Args>
+  auto call(F&& f, Args&&... args) const
+      -> std::remove_cvref_t<std::invoke_result_t<F&, Args&&...>>;
+
   /// @name Registration
   /// Names are not empty, have no dots, and are unique in the module; Error otherwise.
   /// @{
 
   /// Keeps a handle of the child, of its own type; returns `child`.
-  template <class M>
-  requires(std::derived_from<M, Module>) M& register_module(const std::string& name, M& child) {
-    static_assert(std::copy_constructible<M>, "modules are handles: they can be copied");
-    add_child(name, child, typeid(M), [](const Module& original) -> std::shared_ptr<Module> {
-      return std::make_shared<M>(static_cast<const M&>(original));
-    });
+  template <std::derived_from<Module> M>
+  M& register_module(const std::string& name, M& child) {
+    add_child(name, child, typeid(M), copier_of<M>());
     return child;
   }
-  template <class M>
-  requires(std::derived_from<M, Module>) const M& register_module(const std::string& name,
-                                                                  const M& child) {
+  template <std::derived_from<Module> M>
+  const M& register_module(const std::string& name, const M& child) {
     return register_module(name, const_cast<M&>(child));
+  }
+  template <std::derived_from<Module> M>
+  M register_module(const std::string& name, M&& child) {
+    return register_module(name, child);
   }
   /// Makes the tensor require a gradient and returns it. An undefined tensor is a parameter that
   /// this module does without (a bias).
@@ -181,37 +242,51 @@ class Module {
   /// inside itself counts once.
   class Running {
    public:
-    explicit Running(const Module& module);  ///< begins
-    ~Running();
+    [[nodiscard]] explicit Running(const Module& module);  ///< begins
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
 
    private:
     void find_name();
-    void check_trains() const;
+    void check_trains(const ModuleScope& outer) const;
 
     const Module& module_;
-    Running* outer_;
     std::string name_;
-    std::optional<ErrorScope> scope_;
+    ModuleScope scope_;
   };
 
  private:
   friend class EvalMode;
-  struct State;
-  struct Child;
-  using Copier = std::shared_ptr<Module> (*)(const Module&);
-  using Named = std::vector<std::pair<std::string, Module*>>;
+  struct SharedState;
+  struct RegisteredChild;
+  using ChildCopier = std::shared_ptr<Module> (*)(const Module&);
+  using NamedModules = std::vector<std::pair<std::string, Module*>>;
+
+  template <class M>
+  static ChildCopier copier_of() {
+    static_assert(std::copy_constructible<M>, "modules are handles: they can be copied");
+    return [](const Module& original) -> std::shared_ptr<Module> {
+      return std::make_shared<M>(static_cast<const M&>(original));
+    };
+  }
+  /// What operator() runs on one tensor: the forward of the class, whatever its signature.
+  virtual Tensor forward_one(const Tensor& x) { return forward(x); }
 
   void add_child(const std::string& name, const Module& child, const std::type_info& type,
-                 Copier copier);
+                 ChildCopier copier);
   void replace_child(const std::string& name, const Module& child, const std::type_info& type,
-                     Copier copier);
+                     ChildCopier copier);
   void check_name(const char* op, const std::string& name) const;
+  std::string name_of(const Module& child) const;
+  /// Whether anybody wants to see what goes in and out.
+  bool is_watched() const;
+  void before(std::vector<Tensor>& inputs) const;
+  void after(const std::vector<Tensor>& inputs, std::vector<Tensor>& outputs) const;
   /// Everything below and including this module, in order; shared modules once or at each place.
-  Named walk(bool once) const;
+  NamedModules walk(bool once) const;
 
-  Shared<State> state_;
+  Shared<SharedState> state_;
+  bool was_child_ = false;  // assigned to while it was somebody's child
 };
 
 /// What Module::clone returns: becomes a module of the type that was cloned.
@@ -245,7 +320,7 @@ template <std::derived_from<Module> M>
 class EvalMode {
  public:
   /// `module` and everything below it.
-  explicit EvalMode(Module& module);
+  [[nodiscard]] explicit EvalMode(Module& module);
   ~EvalMode();
   EvalMode(const EvalMode&) = delete;
   EvalMode& operator=(const EvalMode&) = delete;

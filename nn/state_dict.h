@@ -11,6 +11,14 @@ namespace tern::nn {
 /// What Module::load_state_dict takes for an error.
 struct LoadOptions {
   bool strict = true;  ///< throw if anything is missing, unexpected or of the wrong shape
+  /// Taken off the dict's names first: "module." (DataParallel), "_orig_mod." (torch.compile),
+  /// "model." (Lightning). Names that do not begin with it count as unexpected.
+  std::string prefix = {};
+  /// Then put before them: "backbone." to load a trunk's weights into a whole net.
+  std::string add_prefix = {};
+  /// Entries under names that the module lacks are for the names that the dict lacks, one after the
+  /// other. Throws Error, also if not strict, unless there are as many and all their shapes fit.
+  bool by_order = false;
 };
 
 /// What load_state_dict found.

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "../core/profiler.h"
-#include "../core/tensor.h"
-
 namespace tern {
 
-/// While it lives, float32 operations of this thread run on the Eigen reference kernels instead of
-/// oneDNN's: the oracle that tests compare with. float64 always does.
+/// While it lives, operations of this thread run on their reference kernels, which are written to
+/// be read and share no loops with the fast ones: the oracle that tests compare with.
 class ReferenceKernels {
  public:
-  ReferenceKernels();
+  [[nodiscard]] ReferenceKernels();
   ~ReferenceKernels();
   ReferenceKernels(const ReferenceKernels&) = delete;
   ReferenceKernels& operator=(const ReferenceKernels&) = delete;
@@ -26,12 +23,5 @@ class ReferenceKernels {
 void set_deterministic(bool deterministic);
 /// What is set.
 bool deterministic();
-
-/// Whether an operation on x takes the fast kernels.
-inline bool use_onednn(const Tensor& x) {
-  const bool fast = x.dtype() == DType::f32 && !ReferenceKernels::active();
-  if (!fast && is_floating(x.dtype())) ProfilerRange::implementation("reference");
-  return fast;
-}
 
 }  // namespace tern

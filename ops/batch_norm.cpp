@@ -1,30 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "batch_norm.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 #include <vector>
 
 #include "../core/autograd.h"
+#include "../core/checkpoint.h"
 #include "../core/error.h"
-#include "../core/profiler.h"
+#include "../core/fused_node.h"
+#include "../core/log.h"
+#include "../core/op_scope.h"
 #include "arithmetic.h"
-#include "backend.h"
 #include "kernels/batch_norm.h"
 #include "movement.h"
 #include "reduce.h"
 
 namespace tern {
 
+static std::vector<OpAttribute> attributes_of(const BatchNormOptions& options) {
+  const int64_t batch = std::max<int64_t>(1, options.batches_tracked);
+  return {{"training", options.training},
+          {"update_running", options.update_running},
+          {"weight_of_new", options.momentum.weight_of_new(batch)},
+          {"eps", options.eps},
+          {"running_var", options.running_var == RunningVar::biased ? "biased" : "unbiased"},
+          {"data_format", to_string(options.data_format)},
+          {"algorithm", options.algorithm == BatchNormAlgorithm::onednn ? "onednn" : "automatic"},
+          {"skip_nonfinite", options.skip_nonfinite}};
+}
+
 namespace kernel = kernels::batch_norm;
 
 namespace {
 
-double checked_share(const char* function, double share) {
-  if (!(share >= 0 && share <= 1)) {
-    fail("batch_norm", "Momentum::", function, "(", share, "): want a number from 0 to 1");
+double checked_weight(const char* function, double weight) {
+  if (!(weight >= 0 && weight <= 1)) {
+    fail("batch_norm", "Momentum::", function, "(", weight, "): want a number from 0 to 1");
   }
-  return share;
+  return weight;
 }
 
 struct Settings {
@@ -36,8 +51,8 @@ struct Settings {
   BatchNormAlgorithm algorithm;
 };
 
-/// What the forward pass normalized with. Belongs to the node, so that nothing that happens to the
-/// running statistics between forward and backward changes a gradient.
+// What the forward pass normalized with. Belongs to the node, so that nothing that happens to the
+// running statistics between forward and backward changes a gradient.
 struct Used {
   std::vector<double> mean, var;
   bool of_batch = false;
@@ -50,68 +65,40 @@ struct Used {
 
 template <class T>
 kernel::Problem<T> problem(const Settings& settings, const Tensor& x, const Tensor& weight,
-                           const Tensor& bias) {
-  return {settings.layout,
-          x.raw<T>(),
-          weight.defined() ? weight.raw<T>() : nullptr,
-          bias.defined() ? bias.raw<T>() : nullptr,
-          settings.eps,
-          settings.relu};
+                           const Tensor& bias, const Tensor& workspace) {
+  const auto raw = []<class V>(const Tensor& v, V) { return v.defined() ? v.raw<V>() : nullptr; };
+  return {.layout = settings.layout,
+          .x = x.raw<T>(),
+          .weight = raw(weight, T{}),
+          .bias = raw(bias, T{}),
+          .eps = settings.eps,
+          .relu = settings.relu,
+          .primitive_images =
+              settings.algorithm == BatchNormAlgorithm::onednn ? x.shape()[0] : int64_t{0},
+          .workspace = raw(workspace, uint8_t{})};
 }
 
-bool takes_primitives(const Settings& settings, const Tensor& x) {
-  return settings.algorithm == BatchNormAlgorithm::onednn && use_onednn(x);
-}
-
-void run_primitive(const Settings& settings, const Tensor& x, const Tensor& weight,
-                   const Tensor& bias, Used& used, const Tensor& y) {
-  const auto p = problem<float>(settings, x, weight, bias);
-  const auto bytes = static_cast<int64_t>(kernel::onednn::workspace_bytes(p, x.size(0)));
-  if (bytes > 0) used.workspace = empty({bytes}, DType::u8);
-  kernel::onednn::forward(p, x.size(0), used.view(), y.raw<float>(),
-                          bytes > 0 ? used.workspace.raw<uint8_t>() : nullptr);
-}
-
+// y, by the statistics in `used`; with `measure`, by those of x, which are left there.
 Tensor normalize(const Settings& settings, const Tensor& x, const Tensor& weight,
-                 const Tensor& bias, Used& used) {
+                 const Tensor& bias, bool measure, Used& used) {
   const Tensor y = empty_like(x);
-  if (takes_primitives(settings, x)) {
-    run_primitive(settings, x, weight, bias, used, y);
-    return y;
-  }
-  if (x.dtype() == DType::f64) {
-    kernel::reference::forward(problem<double>(settings, x, weight, bias), used.view(),
-                               y.raw<double>());
-  } else if (use_onednn(x)) {
-    kernel::forward(problem<float>(settings, x, weight, bias), used.view(), y.raw<float>());
-  } else {
-    kernel::reference::forward(problem<float>(settings, x, weight, bias), used.view(),
-                               y.raw<float>());
-  }
+  if (measure) used.of_batch = true;
+  visit_floating(x.dtype(), [&]<class T>(T) {
+    auto p = problem<T>(settings, x, weight, bias, {});
+    if (const auto bytes = static_cast<int64_t>(kernel::workspace_bytes(p)); bytes > 0) {
+      used.workspace = empty({bytes}, DType::u8);
+      p.workspace = used.workspace.raw<uint8_t>();
+    }
+    if (measure) {
+      kernel::forward_training(p, used.mean.data(), used.var.data(), y.raw<T>());
+    } else {
+      kernel::forward(p, used.view(), y.raw<T>());
+    }
+  });
   return y;
 }
 
-Tensor normalize_batch(const Settings& settings, const Tensor& x, const Tensor& weight,
-                       const Tensor& bias, Used& used) {
-  const Tensor y = empty_like(x);
-  double *mean = used.mean.data(), *var = used.var.data();
-  used.of_batch = true;
-  if (takes_primitives(settings, x)) {
-    kernel::statistics_of(problem<float>(settings, x, weight, bias), mean, var);
-    run_primitive(settings, x, weight, bias, used, y);
-  } else if (x.dtype() == DType::f64) {
-    kernel::reference::forward_training(problem<double>(settings, x, weight, bias), mean, var,
-                                        y.raw<double>());
-  } else if (use_onednn(x)) {
-    kernel::forward_training(problem<float>(settings, x, weight, bias), mean, var, y.raw<float>());
-  } else {
-    kernel::reference::forward_training(problem<float>(settings, x, weight, bias), mean, var,
-                                        y.raw<float>());
-  }
-  return y;
-}
-
-/// Note [Computed anew]. Weight and bias are copies: optimizers change theirs.
+// Note [Computed again]. Weight and bias are copies: optimizers change theirs.
 class NormalizeAgain final : public Recipe {
  public:
   NormalizeAgain(const Settings& settings, const Used& used, const Tensor& x, const Tensor& weight,
@@ -124,20 +111,20 @@ class NormalizeAgain final : public Recipe {
 
   Tensor compute() const override {
     const Tensor x = this->x();
-    const ProfilerRange range("batch_norm_relu again", x, weight_, bias_);
+    const OpScope scope("batch_norm_relu again", x, weight_, bias_);
     Used used = used_;
-    return normalize(settings_, x, weight_, bias_, used);
+    return scope.result(normalize(settings_, x, weight_, bias_, false, used));
   }
 
  private:
-  static Tensor copy_of(const Tensor& v) { return v.defined() ? v.clone() : v; }
+  static Tensor copy_of(const Tensor& v) { return v.defined() ? v.detach().clone() : v; }
 
   Settings settings_;
   Used used_;
   Tensor weight_, bias_;
 };
 
-class BatchNormNode final : public Node {
+class BatchNormNode final : public FusedNode {
  public:
   BatchNormNode(const Settings& settings, Used used, const Tensor& x, const Tensor& weight,
                 const Tensor& bias)
@@ -145,7 +132,7 @@ class BatchNormNode final : public Node {
         used_(std::move(used)),
         x_(this, x),
         weight_(this, weight),
-        bias_(this, settings.relu ? bias : Tensor()),  // ReLU's mask is computed anew
+        bias_(this, settings.relu ? bias : Tensor()),  // ReLU's mask is recomputed
         workspace_(this, std::exchange(used_.workspace, Tensor())) {}
 
   const char* name() const override { return settings_.op; }
@@ -160,50 +147,39 @@ class BatchNormNode final : public Node {
     return std::make_shared<NormalizeAgain>(settings_, used_, x, weight, bias);
   }
 
-  Gradients backward(const Tensor& dy) override {
+ private:
+  Gradients fused(const Tensor& given_dy) override {
     const Tensor x = x_.get(), weight = weight_.get(), bias = bias_.get();
+    const Shape channels{settings_.layout.channels};
     if (x.numel() == 0) {
-      const Shape channels{settings_.layout.channels};
       return {needs(0) ? zeros_like(x) : Tensor(), needs(1) ? zeros(channels, x.dtype()) : Tensor(),
               needs(2) ? zeros(channels, x.dtype()) : Tensor()};
     }
-    return grad_enabled() ? composed(x, weight, bias, dy) : fused(x, weight, bias, dy);
-  }
-
- private:
-  Gradients fused(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                  const Tensor& given_dy) const {
     // Note [Gradients in place], which only Tern's own loops can
-    const bool in_place =
-        given_dy.is_unshared() && use_onednn(x) && !takes_primitives(settings_, x);
-    const Tensor dy = to_order(given_dy, x.order());
-    const Shape channels{settings_.layout.channels};
+    const bool in_place = given_dy.is_unshared() && kernels::fast_kernels(x.dtype()) &&
+                          settings_.algorithm != BatchNormAlgorithm::onednn;
+    const Tensor dy = to_memory_format(given_dy, x.memory_format());
     const Tensor dx = !needs(0) ? Tensor() : in_place ? dy : empty_like(x);
-    if (in_place && dx.defined()) ProfilerRange::writes(dx);
+    if (in_place && dx.defined()) OpScope::writes(dx);
     const Tensor dweight = needs(1) ? empty(channels, x.dtype()) : Tensor();
     const Tensor dbias = needs(2) ? empty(channels, x.dtype()) : Tensor();
-    visit_floating(x.dtype(), [&](auto t) {
-      using T = decltype(t);
+    const Tensor workspace = workspace_.get();
+    visit_floating(x.dtype(), [&]<class T>(T) {
       const auto raw = [](const Tensor& a) { return a.defined() ? a.raw<T>() : nullptr; };
-      const kernel::Gradients<T> gradients{raw(dx), raw(dweight), raw(dbias)};
-      const auto p = problem<T>(settings_, x, weight, bias);
-      if constexpr (std::is_same_v<T, float>) {
-        if (takes_primitives(settings_, x)) {
-          const Tensor mask = workspace_.get();
-          return kernel::onednn::backward(p, x.size(0), used_.view(), dy.raw<T>(),
-                                          mask.defined() ? mask.raw<uint8_t>() : nullptr,
-                                          gradients);
-        }
-        if (use_onednn(x)) return kernel::backward(p, used_.view(), dy.raw<T>(), gradients);
-      }
-      kernel::reference::backward(p, used_.view(), dy.raw<T>(), gradients);
+      kernel::backward(problem<T>(settings_, x, weight, bias, workspace), used_.view(), dy.raw<T>(),
+                       kernel::Gradients<T>{raw(dx), raw(dweight), raw(dbias)});
     });
     return {dx, dweight, dbias};
   }
 
-  /// The same out of differentiable operations, so that its own gradient is right at every order.
-  Gradients composed(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                     const Tensor& dy) const {
+  std::vector<Tensor> saved() override {
+    const Tensor x = x_.get(), bias = bias_.get();
+    const bool change = needs(2) && !bias.defined();
+    return {x, weight_.get(), change ? zeros({settings_.layout.channels}, x.dtype()) : bias};
+  }
+
+  Tensor compose(const std::vector<Tensor>& saved) override {
+    const Tensor &x = saved[0], &weight = saved[1], &bias = saved[2];
     std::vector<int64_t> axes;
     std::vector<int64_t> sizes(static_cast<size_t>(x.dim()), 1);
     for (int64_t axis = 0; axis < x.dim(); ++axis) {
@@ -232,26 +208,19 @@ class BatchNormNode final : public Node {
       }
       r = constant(inverse);
     }
-    const Tensor xh = d * r;
-    const Tensor g = settings_.relu ? dy * mask(x, weight, bias) : dy;
-
-    Gradients gradients(3);
-    if (needs(2)) gradients[2] = reshape(sum(g, axes), {settings_.layout.channels});
-    if (needs(1)) gradients[1] = reshape(sum(g * xh, axes), {settings_.layout.channels});
-    if (needs(0)) {
-      const Tensor scale = weight.defined() ? reshape(weight, sizes) * r : r;
-      gradients[0] = used_.of_batch ? scale * (g - average(g) - xh * average(g * xh)) : scale * g;
-    }
-    return gradients;
+    Tensor y = d * r;
+    if (weight.defined()) y = y * reshape(weight, sizes);
+    if (bias.defined()) y = y + reshape(bias, sizes);
+    return settings_.relu && x.numel() > 0 ? where(is_cut(x, weight, bias), {}, y) : y;
   }
 
-  Tensor mask(const Tensor& x, const Tensor& weight, const Tensor& bias) const {
+  // Where ReLU gave 0, by the operations that made the result.
+  Tensor is_cut(const Tensor& x, const Tensor& weight, const Tensor& bias) const {
     const NoGrad no_grad;
     Settings plain = settings_;
     plain.relu = false;
     Used used = used_;
-    const Tensor y = normalize(plain, x, weight, bias, used);
-    return gt(y, zeros({1}, x.dtype())).to(x.dtype());
+    return le(normalize(plain, x, weight, bias, false, used), 0.0);
   }
 
   Settings settings_;
@@ -274,20 +243,19 @@ void check_vector(const char* op, const char* name, const Tensor& v, const Tenso
 
 Settings check(const char* op, const Tensor& x, const Tensor& running_mean,
                const Tensor& running_var, const Tensor& weight, const Tensor& bias,
-               const BatchNormParams& params, bool relu) {
-  if (!x.defined()) fail(op, "x is undefined");
+               const BatchNormOptions& options, bool relu) {
   if (x.dim() < 2 || x.dim() > 5) fail(op, "x is ", x, ", want 2 to 5 axes");
   if (!is_floating(x.dtype())) fail(op, "x is ", x, ", want f32 or f64");
-  if (!std::isfinite(params.eps) || params.eps < 0) {
-    fail(op, "eps is ", params.eps, ", want a finite number that is not negative");
+  if (!std::isfinite(options.eps) || options.eps < 0) {
+    fail(op, "eps is ", options.eps, ", want a finite number that is not negative");
   }
   Settings settings{};
   settings.op = op;
-  settings.eps = params.eps;
+  settings.eps = options.eps;
   settings.relu = relu;
-  settings.algorithm = params.algorithm;
+  settings.algorithm = options.algorithm;
   settings.channel_axis =
-      params.data_format == DataFormat::NHWC ? static_cast<int>(x.dim()) - 1 : 1;
+      options.data_format == DataFormat::NHWC ? static_cast<int>(x.dim()) - 1 : 1;
   const int64_t channels = x.size(settings.channel_axis);
 
   check_vector(op, "running_mean", running_mean, x, channels);
@@ -297,7 +265,7 @@ Settings check(const char* op, const Tensor& x, const Tensor& running_mean,
   if (running_mean.defined() != running_var.defined()) {
     fail(op, "one of running_mean and running_var is undefined: give both or neither");
   }
-  if (!params.training && !running_mean.defined()) {
+  if (!options.training && !running_mean.defined()) {
     fail(op, "running_mean and running_var are needed unless training (or normalize with the ",
          "batch's statistics: training = true, update_running = false)");
   }
@@ -306,7 +274,7 @@ Settings check(const char* op, const Tensor& x, const Tensor& running_mean,
   int axes[Shape::kMaxRank];
   int rank = 0;
   for (int axis = 0; axis < static_cast<int>(x.dim()); ++axis) axes[rank++] = axis;
-  if (x.order() == Order::channels_last) axes[1] = 2, axes[2] = 3, axes[3] = 1;
+  if (x.memory_format() == MemoryFormat::channels_last) axes[1] = 2, axes[2] = 3, axes[3] = 1;
   settings.layout = {1, channels, 1};
   bool before = true;
   for (int i = 0; i < rank; ++i) {
@@ -316,27 +284,44 @@ Settings check(const char* op, const Tensor& x, const Tensor& running_mean,
       (before ? settings.layout.outer : settings.layout.inner) *= x.size(axes[i]);
     }
   }
-  if (params.training && settings.layout.count() == 1 && channels > 0) {
+  if (options.training && settings.layout.count() == 1 && channels > 0) {
     fail(op, "x is ", x, ": one value per channel has no variance to normalize with. ",
          "If this is the last, smaller batch of an epoch, load data with drop_last = true");
   }
   return settings;
 }
 
-/// The one place where running statistics change.
+// Whether the batch's statistics are finite numbers of the dtype of the running ones.
+bool is_finite(DType dtype, const Used& used, double correction) {
+  return visit_floating(dtype, [&]<class T>(T) {
+    const auto finite = [](double value) { return std::isfinite(static_cast<T>(value)); };
+    return std::all_of(used.mean.begin(), used.mean.end(), finite) &&
+           std::all_of(used.var.begin(), used.var.end(),
+                       [&](double value) { return finite(value * correction); });
+  });
+}
+
+// The one place where running statistics change.
 void update_running(const Tensor& running_mean, const Tensor& running_var,
-                    const BatchNormParams& params, const Settings& settings, const Used& used) {
-  const double share = params.momentum.weight_of_new(params.batches_tracked);
-  if (share == 0) return;
+                    const BatchNormOptions& options, const Settings& settings, const Used& used) {
+  const double weight_of_new = options.momentum.weight_of_new(options.batches_tracked);
+  if (weight_of_new == 0) return;
   const double n = static_cast<double>(settings.layout.count());
-  const double correction = params.running_var == RunningVar::unbiased ? n / (n - 1) : 1;
+  const double correction = options.running_var == RunningVar::unbiased ? n / (n - 1) : 1;
+  if (options.skip_nonfinite && !is_finite(running_mean.dtype(), used, correction)) {
+    const std::string module = ModuleScope::path();
+    log_message(LogLevel::warn,
+                std::string(settings.op) + (module.empty() ? "" : " in " + module) +
+                    ": the batch's statistics are not finite, running statistics stay as they are");
+    return;
+  }
   const auto update = [&](const Tensor& running, const std::vector<double>& batch, double factor) {
-    visit_floating(running.dtype(), [&](auto t) {
-      using T = decltype(t);
+    visit_floating(running.dtype(), [&]<class T>(T) {
       const auto values = running.mutable_data<T>();
       for (size_t c = 0; c < batch.size(); ++c) {
-        const double old = share == 1 ? 0 : (1 - share) * static_cast<double>(values[c]);
-        values[c] = static_cast<T>(old + share * (batch[c] * factor));
+        const double old =
+            weight_of_new == 1 ? 0 : (1 - weight_of_new) * static_cast<double>(values[c]);
+        values[c] = static_cast<T>(old + weight_of_new * (batch[c] * factor));
       }
     });
   };
@@ -345,38 +330,39 @@ void update_running(const Tensor& running_mean, const Tensor& running_var,
 }
 
 Tensor run(const char* op, const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
-           const Tensor& weight, const Tensor& bias, const BatchNormParams& params, bool relu) {
-  const ProfilerRange range(op, x, weight, bias);
-  const Settings settings = check(op, x, running_mean, running_var, weight, bias, params, relu);
-  if (params.training && params.update_running && running_mean.defined()) {
-    params.momentum.weight_of_new(params.batches_tracked);  // throws before anything changes
+           const Tensor& weight, const Tensor& bias, const BatchNormOptions& options, bool relu) {
+  const OpScope scope(op, x, running_mean, running_var, weight, bias, options);
+  const Settings settings = check(op, x, running_mean, running_var, weight, bias, options, relu);
+  if (options.training && options.update_running && running_mean.defined()) {
+    options.momentum.weight_of_new(options.batches_tracked);  // throws before anything changes
   }
   Used used(settings.layout.channels);
   Tensor y;
   if (x.numel() == 0) {
     y = empty_like(x);
-    used.of_batch = params.training;
-  } else if (params.training) {
-    y = normalize_batch(settings, x, weight, bias, used);
-    if (params.update_running && running_mean.defined()) {
-      update_running(running_mean, running_var, params, settings, used);
+    used.of_batch = options.training;
+  } else if (options.training) {
+    y = normalize(settings, x, weight, bias, true, used);
+    if (options.update_running && running_mean.defined() && !recomputing()) {
+      update_running(running_mean, running_var, options, settings, used);
     }
   } else {
     used.mean = running_mean.to(DType::f64).to_vector<double>();
     used.var = running_var.to(DType::f64).to_vector<double>();
-    y = normalize(settings, x, weight, bias, used);
+    y = normalize(settings, x, weight, bias, false, used);
   }
-  return record<BatchNormNode>(y, {x, weight, bias}, settings, std::move(used), x, weight, bias);
+  return scope.result(
+      record<BatchNormNode>(y, {x, weight, bias}, settings, std::move(used), x, weight, bias));
 }
 
 }  // namespace
 
-Momentum Momentum::keep(double share_of_old) {
-  return Momentum(1 - checked_share("keep", share_of_old));
+Momentum Momentum::keep(double weight_of_old) {
+  return Momentum(std::optional(1 - checked_weight("keep", weight_of_old)));
 }
 
 Momentum Momentum::update(double weight_of_new) {
-  return Momentum(checked_share("update", weight_of_new));
+  return Momentum(std::optional(checked_weight("update", weight_of_new)));
 }
 
 Momentum Momentum::cumulative() { return Momentum(std::nullopt); }
@@ -391,13 +377,13 @@ double Momentum::weight_of_new(int64_t batches) const {
 }
 
 Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
-                  const Tensor& weight, const Tensor& bias, const BatchNormParams& params) {
-  return run("batch_norm", x, running_mean, running_var, weight, bias, params, false);
+                  const Tensor& weight, const Tensor& bias, const BatchNormOptions& options) {
+  return run("batch_norm", x, running_mean, running_var, weight, bias, options, false);
 }
 
 Tensor batch_norm_relu(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
-                       const Tensor& weight, const Tensor& bias, const BatchNormParams& params) {
-  return run("batch_norm_relu", x, running_mean, running_var, weight, bias, params, true);
+                       const Tensor& weight, const Tensor& bias, const BatchNormOptions& options) {
+  return run("batch_norm_relu", x, running_mean, running_var, weight, bias, options, true);
 }
 
 }  // namespace tern

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <type_traits>
 
 #include "../core/tensor.h"
 
@@ -12,7 +13,7 @@ namespace tern {
 class Momentum {
  public:
   /// running = keep * running + (1 - keep) * batch: MindSpore, Keras, ONNX (default 0.9).
-  static Momentum keep(double share_of_old);
+  static Momentum keep(double weight_of_old);
   /// running = (1 - update) * running + update * batch: PyTorch (default 0.1).
   static Momentum update(double weight_of_new);
   /// The plain average over all batches so far: PyTorch's momentum=None.
@@ -21,6 +22,14 @@ class Momentum {
   bool is_cumulative() const { return !update_.has_value(); }  ///< whether it is cumulative()
   /// The weight of the new batch, number `batches` (1 for the first).
   double weight_of_new(int64_t batches) const;
+
+  /// Does not compile, and says why: {.momentum = 0.1} names no side.
+  template <class Number>
+  requires(std::is_arithmetic_v<Number>) Momentum(Number) {
+    static_assert(!std::is_arithmetic_v<Number>,
+                  "a bare number is no momentum: write Momentum::update(0.1), as PyTorch means it, "
+                  "or Momentum::keep(0.9), as MindSpore, Keras and ONNX do");
+  }
 
  private:
   explicit Momentum(std::optional<double> update) : update_(update) {}
@@ -37,7 +46,7 @@ enum class RunningVar : uint8_t { unbiased, biased };
 enum class BatchNormAlgorithm : uint8_t { automatic, onednn };
 
 /// Arguments of batch_norm.
-struct BatchNormParams {
+struct BatchNormOptions {
   bool training = false;       ///< normalize with the batch's statistics
   bool update_running = true;  ///< in training, update running_mean and running_var if given
   Momentum momentum = Momentum::update(0.1);  ///< of the running statistics
@@ -46,17 +55,21 @@ struct BatchNormParams {
   RunningVar running_var = RunningVar::unbiased;                 ///< what running_var estimates
   DataFormat data_format = DataFormat::NCHW;                     ///< which axis is which
   BatchNormAlgorithm algorithm = BatchNormAlgorithm::automatic;  ///< what computes float32
+  /// In training, leave running_mean and running_var as they are if the batch's mean or variance of
+  /// some channel is not finite, and log a warning that names the module.
+  bool skip_nonfinite = false;
 };
+using BatchNormParams = BatchNormOptions;  ///< its old name
 
 /// Batch normalization (Ioffe and Szegedy, 2015) over all axes but the channel axis (1, or the
 /// last with NHWC). See docs/batch_norm.md. x of rank 2 to 5; running statistics, weight and bias
 /// [C] or undefined (argument order as torch.nn.functional.batch_norm).
 Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                   const Tensor& weight = {}, const Tensor& bias = {},
-                  const BatchNormParams& params = {});
+                  const BatchNormOptions& options = {});
 /// relu(batch_norm(x)), fused.
 Tensor batch_norm_relu(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                        const Tensor& weight = {}, const Tensor& bias = {},
-                       const BatchNormParams& params = {});
+                       const BatchNormOptions& options = {});
 
 }  // namespace tern

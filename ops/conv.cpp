@@ -1,301 +1,123 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "conv.h"
 
-#include <algorithm>
-#include <vector>
-
 #include "../core/autograd.h"
 #include "../core/error.h"
-#include "../core/profiler.h"
-#include "backend.h"
+#include "../core/op_scope.h"
 #include "batch_norm.h"
-#include "kernels/batch_norm.h"
-#include "kernels/conv.h"
-#include "kernels/winograd.h"
-#include "movement.h"
-#include "reduce.h"
-#include "unary.h"
+#include "internal/conv.h"
+#include "internal/conv_batch_norm.h"
+#include "internal/movement.h"
+#include "internal/op.h"
 
 namespace tern {
 
-namespace {
-
-using kernels::ConvShape;
-namespace winograd = kernels::winograd;
-
-// A convolution of given sizes, as its nodes know it.
-struct Conv : ConvShape {
-  ConvAlgorithm algorithm;
-  bool relu = false;  // of the result
-
-  Shape x_shape() const { return {n, c, h, w}; }
-  Shape weight_shape() const { return {k, c / groups, r, s}; }
-  Shape y_shape() const { return {n, k, out_h, out_w}; }
-  double flops() const {
-    const int64_t fan_in = c / groups * r * s;
-    return 2.0 * static_cast<double>(y_shape().numel()) * static_cast<double>(fan_in);
-  }
-};
-
-// ---- checks
-
-void check_option(const char* what, Size2d value, int64_t smallest) {
-  if (std::min(value.h, value.w) < smallest || std::max(value.h, value.w) > INT32_MAX) {
-    fail("conv2d", what, " is {", value.h, ",", value.w, "}, at least ", smallest,
-         " and below 2^31 expected");
-  }
+const char* to_string(ConvAlgorithm algorithm) {
+  return algorithm == ConvAlgorithm::direct ? "direct" : "automatic";
 }
 
-// The size of the result along an axis.
-int64_t output_size(const char* axis, int64_t size, int64_t kernel, int64_t stride, int64_t padding,
-                    int64_t dilation, const Tensor& x, const Tensor& weight) {
-  const int64_t reach = dilation * (kernel - 1) + 1;
-  if (size < 1 || kernel < 1 || size + 2 * padding < reach) {
-    fail("conv2d", "kernel covers ", reach, " pixels along ", axis, ", the padded input has ",
-         size + 2 * padding, " (x ", x, ", weight ", weight, ")");
-  }
-  return (size + 2 * padding - reach) / stride + 1;
+static std::vector<OpAttribute> attributes_of(const Conv2dOptions& options) {
+  return {
+      {"stride", attribute_of(options.stride)},        {"padding", attribute_of(options.padding)},
+      {"dilation", attribute_of(options.dilation)},    {"groups", options.groups},
+      {"data_format", to_string(options.data_format)}, {"algorithm", to_string(options.algorithm)}};
 }
 
-Conv checked(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv2dParams& p) {
-  constexpr const char* op = "conv2d";
-  if (!x.defined() || !weight.defined()) {
-    fail(op, "x and weight must be defined (x ", x, ", weight ", weight, ")");
+static std::vector<OpAttribute> attributes_of(const Conv1dOptions& options) {
+  return {{"stride", options.stride},
+          {"padding", options.padding},
+          {"dilation", options.dilation},
+          {"groups", options.groups}};
+}
+
+// ---- Checks -------------------------------------------------------------------------------------
+
+Shape as_images(const Shape& shape) {
+  return shape.rank() == 3 ? Shape{shape[0], shape[1], 1, shape[2]} : shape;
+}
+
+void check_conv_operands(const char* op, const Tensor& x, const Tensor& weight, int rank) {
+  if (!weight.defined()) {
+    fail(op, "x is ", x, " and weight is ", weight, ", want two tensors");
   }
-  if (x.dim() != 4 || weight.dim() != 4) {
-    fail(op, "x and weight need 4 axes (x ", x, ", weight ", weight, ")");
+  if (x.dim() != rank || weight.dim() != rank) {
+    fail(op, "x is ", x, " and weight is ", weight, ", want ", rank, " axes each");
   }
-  if (!is_floating(x.dtype())) fail(op, "x is ", x.dtype(), ", f32 or f64 expected (x ", x, ")");
+  check_floating(op, "x", x);
   if (weight.dtype() != x.dtype()) {
     fail(op, "weight is ", weight.dtype(), ", x is ", x.dtype(), ": convert one with .to(dtype)");
   }
-  check_option("stride", p.stride, 1);
-  check_option("padding", p.padding, 0);
-  check_option("dilation", p.dilation, 1);
+}
+
+void check_conv_bias(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                     int64_t channels) {
+  if (bias.defined() && (bias.shape() != Shape{channels} || bias.dtype() != x.dtype())) {
+    fail(op, "bias is ", bias, ", want ", x.dtype(), Shape{channels}, " (weight ", weight, ")");
+  }
+}
+
+namespace {
+
+// What a convolution is along an axis; both sizes are written here.
+struct Axis {
+  const char* name;
+  int64_t size, kernel, stride, dilation;
+  int64_t &padding, &output;
+};
+
+void resolve(const char* op, const Axis& a, const Tensor& x, const Tensor& weight) {
+  const int64_t reach = a.dilation * (a.kernel - 1) + 1;
+  if (a.size < 1 || a.kernel < 1) {
+    fail(op, "x is ", x, ", weight ", weight, ", want at least 1 pixel of each along ", a.name);
+  }
+  if (a.padding == kSame) {
+    if (a.stride != 1) {
+      fail(op, "padding is kSame and stride ", a.stride, " along ", a.name, ", want stride 1");
+    }
+    a.padding = (reach - 1) / 2;
+    a.output = a.size;
+    return;
+  }
+  const int64_t padded = a.size + 2 * a.padding;
+  if (padded < reach) {
+    fail(op, "kernel covers ", reach, " pixels along ", a.name, ", want 1 to ", padded,
+         ", as many as the padded input has (x ", x, ", weight ", weight, ")");
+  }
+  a.output = (padded - reach) / a.stride + 1;
+}
+
+Conv checked(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
+             const Conv2dOptions& p, int rank = 4) {
+  check_conv_operands(op, x, weight, rank);
+  check_window(op, "stride", p.stride, 1);
+  const Size2d padding{p.padding.h == kSame ? 0 : p.padding.h,
+                       p.padding.w == kSame ? 0 : p.padding.w};
+  check_window(op, "padding", padding, 0);
+  check_window(op, "dilation", p.dilation, 1);
   const bool nchw = p.data_format == DataFormat::NCHW;
-  const Shape& xs = x.shape();
-  const Shape& ws = weight.shape();
+  const Shape xs = as_images(x.shape()), ws = as_images(weight.shape());
   Conv conv{{xs[0], xs[nchw ? 1 : 3], xs[nchw ? 2 : 1], xs[nchw ? 3 : 2], ws[0], ws[2], ws[3], 0, 0,
-             p.stride, p.padding, p.dilation, p.groups},
-            p.algorithm};
+             p.stride, p.padding, p.dilation, p.groups, p.algorithm == ConvAlgorithm::direct}};
   if (p.groups < 1 || conv.c % p.groups != 0 || conv.k % p.groups != 0) {
-    fail(op, "groups is ", p.groups, ", a divisor of ", conv.c, " input and ", conv.k,
-         " output channels expected (x ", x, ", weight ", weight, ", ", p.data_format, ")");
+    fail(op, "groups is ", p.groups, ", want a divisor of ", conv.c, " input and ", conv.k,
+         " output channels (x ", x, ", weight ", weight, ", ", p.data_format, ")");
   }
   if (ws[1] * p.groups != conv.c) {
     fail(op, "weight expects ", ws[1] * p.groups, " input channels, x has ", conv.c, " (x ", x,
          ", weight ", weight, ", groups ", p.groups, ", ", p.data_format, ")");
   }
   if (conv.c < 1 || conv.k < 1) {
-    fail(op, "at least one input and one output channel expected (x ", x, ", weight ", weight, ")");
+    fail(op, "x is ", x, " and weight is ", weight,
+         ", want at least one input and one output channel");
   }
-  conv.out_h = output_size("H", conv.h, conv.r, p.stride.h, p.padding.h, p.dilation.h, x, weight);
-  conv.out_w = output_size("W", conv.w, conv.s, p.stride.w, p.padding.w, p.dilation.w, x, weight);
-  if (bias.defined() && (bias.shape() != Shape{conv.k} || bias.dtype() != x.dtype())) {
-    fail(op, "bias is ", bias, ", ", x.dtype(), Shape{conv.k}, " expected (weight ", weight, ")");
-  }
+  resolve(op, {"H", conv.h, conv.r, p.stride.h, p.dilation.h, conv.padding.h, conv.out_h}, x,
+          weight);
+  resolve(
+      op,
+      {rank == 3 ? "L" : "W", conv.w, conv.s, p.stride.w, p.dilation.w, conv.padding.w, conv.out_w},
+      x, weight);
+  check_conv_bias(op, x, weight, bias, conv.k);
   return conv;
-}
-
-// ---- kernels
-
-winograd::Shape winograd_shape(const Conv& v) {
-  return {v.n, v.c, v.k, v.h, v.w, v.padding.h, v.padding.w, v.stride.h};
-}
-
-bool use_winograd(const Conv& v) {
-  return v.algorithm == ConvAlgorithm::automatic && v.r == 3 && v.s == 3 && v.stride.h <= 2 &&
-         v.stride.w == v.stride.h && v.dilation == Size2d(1) && v.groups == 1 && v.padding.h <= 2 &&
-         v.padding.w <= 2 && winograd::profitable(winograd_shape(v));
-}
-
-// The memory order in which the kernels take and give activations.
-Order kernel_order(const Tensor& x) {
-  return use_onednn(x) ? Order::channels_last : Order::row_major;
-}
-
-Tensor forward(const Conv& conv, const Tensor& input, const Tensor& weight, const Tensor& bias) {
-  using kernels::Unary;
-  ProfilerRange::flops(conv.flops());
-  const Order order = kernel_order(input);
-  const Tensor x = to_order(input, order);
-  const Tensor w = contiguous(weight);
-  const Tensor y = empty(conv.y_shape(), x.dtype(), order);
-  if (conv.n == 0) return y;
-  if (!use_onednn(x)) {
-    visit_floating(x.dtype(), [&]<class T>(T) {
-      T* values = y.raw<T>();
-      kernels::conv_forward_eigen(conv, x.raw<T>(), w.raw<T>(),
-                                  bias.defined() ? bias.raw<T>() : nullptr, values);
-      if (conv.relu) kernels::unary_eigen(Unary::relu, 0, y.numel(), values, values);
-    });
-    return y;
-  }
-  const float* b = bias.defined() ? bias.raw<float>() : nullptr;
-  float* values = y.raw<float>();
-  if (use_winograd(conv)) {
-    winograd::forward(winograd_shape(conv), x.raw<float>(), w.raw<float>(),
-                      {.bias = b, .relu = conv.relu}, values);
-    return y;
-  }
-  kernels::conv_forward_onednn(conv, x.raw<float>(), w.raw<float>(), b, values);
-  // Not by the primitive, whose relu turns NaN into 0.
-  if (conv.relu) kernels::unary_f32(Unary::relu, 0, y.numel(), values, values);
-  return y;
-}
-
-Tensor data_gradient(const Conv& conv, const Tensor& gradient, const Tensor& weight) {
-  const ProfilerRange range("conv2d_backward_data", gradient, weight);
-  ProfilerRange::flops(conv.flops());
-  const Order order = kernel_order(gradient);
-  const Tensor dy = to_order(gradient, order);
-  const Tensor w = contiguous(weight);
-  const Tensor dx = empty(conv.x_shape(), dy.dtype(), order);
-  if (conv.n == 0) return dx;
-  if (!use_onednn(dy)) {
-    visit_floating(dy.dtype(), [&]<class T>(T) {
-      kernels::conv_backward_data_eigen(conv, dy.raw<T>(), w.raw<T>(), dx.raw<T>());
-    });
-  } else if (use_winograd(conv)) {
-    winograd::backward_data(winograd_shape(conv), dy.raw<float>(), w.raw<float>(), dx.raw<float>());
-  } else {
-    kernels::conv_backward_data_onednn(conv, dy.raw<float>(), w.raw<float>(), dx.raw<float>());
-  }
-  return dx;
-}
-
-struct WeightGradients {
-  Tensor weight, bias;
-};
-
-WeightGradients weight_gradients(const Conv& conv, const Tensor& input, const Tensor& gradient,
-                                 bool with_bias) {
-  const ProfilerRange range("conv2d_backward_weights", input, gradient);
-  ProfilerRange::flops(conv.flops());
-  const Order order = kernel_order(gradient);
-  const Tensor x = to_order(input, order);
-  const Tensor dy = to_order(gradient, order);
-  if (conv.n == 0) {
-    return {zeros(conv.weight_shape(), x.dtype()),
-            with_bias ? zeros({conv.k}, x.dtype()) : Tensor()};
-  }
-  const Tensor dw = empty(conv.weight_shape(), x.dtype());
-  if (use_onednn(x) && use_winograd(conv)) {
-    winograd::backward_weights(winograd_shape(conv), x.raw<float>(), dy.raw<float>(),
-                               dw.raw<float>(), deterministic());
-    return {dw, with_bias ? sum(dy, {0, 2, 3}) : Tensor()};
-  }
-  const Tensor db = with_bias ? empty({conv.k}, x.dtype()) : Tensor();
-  if (use_onednn(x)) {
-    kernels::conv_backward_weights_onednn(conv, x.raw<float>(), dy.raw<float>(), dw.raw<float>(),
-                                          with_bias ? db.raw<float>() : nullptr);
-  } else {
-    visit_floating(x.dtype(), [&]<class T>(T) {
-      kernels::conv_backward_weights_eigen(conv, x.raw<T>(), dy.raw<T>(), dw.raw<T>(),
-                                           with_bias ? db.raw<T>() : nullptr);
-    });
-  }
-  return {dw, db};
-}
-
-// ---- differentiation
-
-// Note [Closed under differentiation]
-// y = conv(x, w), dx = data(dy, w) and dw = weights(x, dy) are the three ways to contract
-// sum(y * dy) over all but one of its factors. Each is linear in both arguments, and its gradients
-// are the other two.
-Tensor convolve(const Conv& conv, const Tensor& x, const Tensor& weight, const Tensor& bias);
-Tensor backward_data(const Conv& conv, const Tensor& dy, const Tensor& weight);
-Tensor backward_weights(const Conv& conv, const Tensor& x, const Tensor& dy);
-
-// Nothing is kept for a gradient that nobody asks for.
-Tensor if_needed_by(const Tensor& other, const Tensor& x) {
-  return other.requires_grad() ? x : Tensor();
-}
-
-class Conv2d final : public Node {
- public:
-  Conv2d(const Conv& conv, const Tensor& x, const Tensor& weight, const Tensor& y)
-      : conv_(conv),
-        x_(this, if_needed_by(weight, x)),
-        weight_(this, if_needed_by(x, weight)),
-        y_(this, conv.relu ? y : Tensor(), Saved::Role::output) {
-    conv_.relu = false;
-  }
-  const char* name() const override { return "conv2d"; }
-
-  Gradients backward(const Tensor& gradient) override {
-    const Tensor y = y_.get();
-    const Tensor dy =
-        to_order(y.defined() ? unary_backward(kernels::Unary::relu, 0, gradient, y) : gradient,
-                 kernel_order(gradient));
-    Gradients result(3);
-    if (needs(0)) result[0] = backward_data(conv_, dy, weight_.get());
-    if (needs(1) && !grad_enabled()) {
-      auto [dw, db] = weight_gradients(conv_, x_.get(), dy, needs(2));
-      result[1] = std::move(dw);
-      result[2] = std::move(db);
-    } else {
-      if (needs(1)) result[1] = backward_weights(conv_, x_.get(), dy);
-      if (needs(2)) result[2] = sum(dy, {0, 2, 3});
-    }
-    return result;
-  }
-
- private:
-  Conv conv_;
-  Saved x_, weight_, y_;
-};
-
-class Conv2dBackwardData final : public Node {
- public:
-  Conv2dBackwardData(const Conv& conv, const Tensor& dy, const Tensor& weight)
-      : conv_(conv), dy_(this, if_needed_by(weight, dy)), weight_(this, if_needed_by(dy, weight)) {}
-  const char* name() const override { return "conv2d_backward_data"; }
-
-  Gradients backward(const Tensor& v) override {
-    Gradients result(2);
-    if (needs(0)) result[0] = convolve(conv_, v, weight_.get(), {});
-    if (needs(1)) result[1] = backward_weights(conv_, v, dy_.get());
-    return result;
-  }
-
- private:
-  Conv conv_;
-  Saved dy_, weight_;
-};
-
-class Conv2dBackwardWeights final : public Node {
- public:
-  Conv2dBackwardWeights(const Conv& conv, const Tensor& x, const Tensor& dy)
-      : conv_(conv), x_(this, if_needed_by(dy, x)), dy_(this, if_needed_by(x, dy)) {}
-  const char* name() const override { return "conv2d_backward_weights"; }
-
-  Gradients backward(const Tensor& v) override {
-    Gradients result(2);
-    if (needs(0)) result[0] = backward_data(conv_, dy_.get(), v);
-    if (needs(1)) result[1] = convolve(conv_, x_.get(), v, {});
-    return result;
-  }
-
- private:
-  Conv conv_;
-  Saved x_, dy_;
-};
-
-Tensor convolve(const Conv& conv, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  const Tensor y = forward(conv, x, weight, bias);
-  return record<Conv2d>(y, {x, weight, bias}, conv, x, weight, y);
-}
-
-Tensor backward_data(const Conv& conv, const Tensor& dy, const Tensor& weight) {
-  return record<Conv2dBackwardData>(data_gradient(conv, dy, weight), {dy, weight}, conv, dy,
-                                    weight);
-}
-
-Tensor backward_weights(const Conv& conv, const Tensor& x, const Tensor& dy) {
-  return record<Conv2dBackwardWeights>(weight_gradients(conv, x, dy, false).weight, {x, dy}, conv,
-                                       x, dy);
 }
 
 // Whether a tensor is what batch_norm takes; it says what is wrong.
@@ -304,79 +126,78 @@ bool fits(const Tensor& v, const Shape& channels) {
 }
 
 Tensor run(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
-           const Conv2dParams& params, bool relu) {
-  const ProfilerRange range(op, x, weight, bias);
-  Conv conv = checked(x, weight, bias, params);
+           const Conv2dOptions& options, bool relu) {
+  const OpScope scope(op, x, weight, bias, options);
+  Conv conv = checked(op, x, weight, bias, options);
   conv.relu = relu;
-  // Converted once, so that the backward pass finds it in the right order.
-  if (params.data_format == DataFormat::NCHW) {
-    return convolve(conv, to_order(x, kernel_order(x)), weight, bias);
-  }
-  const Tensor nchw = permute(x, {0, 3, 1, 2});
-  return permute(convolve(conv, to_order(nchw, kernel_order(x)), weight, bias), {0, 2, 3, 1});
+  return scope.result(in_format(options.data_format, x, [&](const Tensor& nchw) {
+    // Converted once, so that the backward pass finds it in the right format.
+    return convolve(conv, to_memory_format(nchw, kernels::conv_format(x.dtype())), weight, bias);
+  }));
 }
 
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
-              const Conv2dParams& params) {
-  return run("conv2d", x, weight, bias, params, false);
+              const Conv2dOptions& options) {
+  return run("conv2d", x, weight, bias, options, false);
 }
 
 Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                   const Conv2dParams& params) {
-  return run("conv2d_relu", x, weight, bias, params, true);
+                   const Conv2dOptions& options) {
+  return run("conv2d_relu", x, weight, bias, options, true);
+}
+
+Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+              const Conv1dOptions& options) {
+  const OpScope scope("conv1d", x, weight, bias, options);
+  const Conv conv = checked("conv1d", x, weight, bias,
+                            {.stride = {1, options.stride},
+                             .padding = {0, options.padding},
+                             .dilation = {1, options.dilation},
+                             .groups = options.groups},
+                            3);
+  const Tensor image =
+      to_memory_format(view_as(x, conv.x_shape()), kernels::conv_format(x.dtype()));
+  const Tensor y = convolve(conv, image, view_as(weight, conv.weight_shape()), bias);
+  return scope.result(view_as(y, {conv.n, conv.k, conv.out_w}));
 }
 
 Tensor conv2d_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                         const FixedBatchNorm& norm, bool relu, const Conv2dParams& params) {
+                         const FixedBatchNorm& norm, const Conv2dOptions& options) {
+  const OpScope scope("conv2d_batch_norm", x, weight, bias, norm.running_mean, norm.running_var,
+                      norm.weight, norm.bias, "eps", norm.eps, "relu", norm.relu, options);
   if (recording({x, weight, bias, norm.weight, norm.bias})) {
     fail("conv2d_batch_norm", "is not differentiable: call it under NoGrad, or use batch_norm");
   }
-  const Conv conv = checked(x, weight, bias, params);
+  const Conv conv = checked("conv2d_batch_norm", x, weight, bias, options);
   const Shape channels{conv.k};
-  const bool in_place = params.data_format == DataFormat::NCHW && conv.n > 0 && use_onednn(x) &&
-                        norm.eps >= 0 && fits(norm.running_mean, channels) &&
-                        fits(norm.running_var, channels) &&
+  const bool in_place = options.data_format == DataFormat::NCHW && conv.n > 0 &&
+                        kernels::fast_kernels(x.dtype()) && norm.eps >= 0 &&
+                        fits(norm.running_mean, channels) && fits(norm.running_var, channels) &&
                         (!norm.weight.defined() || fits(norm.weight, channels)) &&
                         (!norm.bias.defined() || fits(norm.bias, channels));
   if (!in_place) {
-    const auto function = relu ? batch_norm_relu : batch_norm;
-    return function(conv2d(x, weight, bias, params), norm.running_mean, norm.running_var,
-                    norm.weight, norm.bias, {.eps = norm.eps, .data_format = params.data_format});
+    const auto function = norm.relu ? batch_norm_relu : batch_norm;
+    return scope.result(function(conv2d(x, weight, bias, options), norm.running_mean,
+                                 norm.running_var, norm.weight, norm.bias,
+                                 {.eps = norm.eps, .data_format = options.data_format}));
   }
-  const ProfilerRange range("conv2d_batch_norm", x, weight, bias);
+  OpScope::flops(conv.flops());
+  const Tensor input = to_memory_format(x, MemoryFormat::channels_last), w = contiguous(weight);
+  const Tensor y = empty(conv.y_shape(), x.dtype(), MemoryFormat::channels_last);
   const auto raw = [](const Tensor& t) { return t.defined() ? t.raw<float>() : nullptr; };
   const auto mean = norm.running_mean.to(DType::f64).to_vector<double>();
   const auto var = norm.running_var.to(DType::f64).to_vector<double>();
-  const kernels::batch_norm::Statistics statistics{mean.data(), var.data(), false};
-  const auto normalizing = [&](const Tensor& y) {
-    return kernels::batch_norm::Problem<float>{{conv.n * conv.out_h * conv.out_w, conv.k, 1},
-                                               raw(y),
-                                               raw(norm.weight),
-                                               raw(norm.bias),
-                                               norm.eps,
-                                               relu};
-  };
-  if (!use_winograd(conv)) {
-    const Tensor y = forward(conv, x, weight, bias);
-    kernels::batch_norm::forward(normalizing(y), statistics, y.raw<float>());
-    return y;
-  }
-  ProfilerRange::flops(conv.flops());
-  const Tensor input = to_order(x, Order::channels_last), w = contiguous(weight);
-  const Tensor y = empty(conv.y_shape(), x.dtype(), Order::channels_last);
-  std::vector<float> center(mean.size()), scale(mean.size()), shift(mean.size());
-  kernels::batch_norm::constants_of(normalizing(y), statistics, center.data(), scale.data(),
-                                    shift.data());
-  winograd::forward(winograd_shape(conv), input.raw<float>(), w.raw<float>(),
-                    {.bias = raw(bias),
-                     .center = center.data(),
-                     .scale = scale.data(),
-                     .shift = shift.data(),
-                     .relu = relu},
-                    y.raw<float>());
-  return y;
+  kernels::conv_batch_norm_fast(conv, raw(input), raw(w), raw(bias),
+                                {.layout = {conv.n * conv.out_h * conv.out_w, conv.k, 1},
+                                 .x = raw(y),
+                                 .weight = raw(norm.weight),
+                                 .bias = raw(norm.bias),
+                                 .eps = norm.eps,
+                                 .relu = norm.relu},
+                                {mean.data(), var.data(), false}, raw(y));
+  return scope.result(y);
 }
 
 }  // namespace tern

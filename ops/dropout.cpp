@@ -3,17 +3,20 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
-#include "../core/parallel.h"
-#include "../core/profiler.h"
+#include "../core/internal/parallel.h"
+#include "../core/op_scope.h"
 #include "../core/random.h"
+#include "arithmetic.h"
+#include "internal/op.h"
+#include "kernels/dropout.h"
 
 namespace tern {
 
 namespace {
 
-constexpr int64_t kGrain = 4096;
+constexpr int64_t kDraws = 4096;  // that are worth a thread
 
-/// x * scale where the mask is not 0, else 0. Linear, and its own adjoint.
+// x * scale where the mask is not 0, else 0. Linear, and its own adjoint.
 Tensor masked_scale(const Tensor& x, const Tensor& mask, double scale);
 
 class DropoutNode final : public Node {
@@ -22,7 +25,7 @@ class DropoutNode final : public Node {
   const char* name() const override { return "dropout"; }
   Gradients backward(const Tensor& dy) override {
     const Tensor mask = mask_.get();
-    return {masked_scale(to_order(dy, mask.order()), mask, scale_)};
+    return {masked_scale(to_memory_format(dy, mask.memory_format()), mask, scale_)};
   }
 
  private:
@@ -32,22 +35,16 @@ class DropoutNode final : public Node {
 
 Tensor masked_scale(const Tensor& x, const Tensor& mask, double scale) {
   const Tensor y = empty_like(x);
-  visit_floating(x.dtype(), [&](auto t) {
-    using T = decltype(t);
-    const T* in = x.raw<T>();
-    const uint8_t* kept = mask.raw<uint8_t>();
-    T* out = y.raw<T>();
-    const T factor = static_cast<T>(scale);
-    parallel_for(x.numel(), 8 * kGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) out[i] = kept[i] ? in[i] * factor : T{0};
-    });
+  visit_floating(x.dtype(), [&]<class T>(T) {
+    kernels::masked_scale(x.numel(), x.raw<T>(), mask.raw<uint8_t>(), static_cast<T>(scale),
+                          y.raw<T>());
   });
   return record<DropoutNode>(y, {x}, mask, scale);
 }
 
-/// 0 with probability p, else 1: every random number of 64 bits decides on two elements.
+// 0 with probability p, else 1: every random number of 64 bits decides on two elements.
 Tensor draw_mask(const Tensor& x, double p) {
-  const Tensor mask = empty(x.shape(), DType::u8, x.order());
+  const Tensor mask = empty(x.shape(), DType::u8, x.memory_format());
   Generator& generator = default_generator();
   const Generator::State state = generator.state();
   const int64_t pairs = (x.numel() + 1) / 2;
@@ -55,7 +52,7 @@ Tensor draw_mask(const Tensor& x, double p) {
   const auto threshold = static_cast<uint64_t>(p * 0x1p32);
   uint8_t* kept = mask.raw<uint8_t>();
   const int64_t count = x.numel();
-  parallel_for(pairs, kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(pairs, kDraws, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const uint64_t bits = Generator::bits_at(state, first + static_cast<uint64_t>(i));
       kept[2 * i] = (bits & 0xffffffffu) >= threshold;
@@ -68,13 +65,24 @@ Tensor draw_mask(const Tensor& x, double p) {
 }  // namespace
 
 Tensor dropout(const Tensor& x, double p, bool training) {
-  const ProfilerRange range("dropout", x);
+  const OpScope scope("dropout", x, "p", p, "training", training);
   if (!(p >= 0 && p <= 1)) fail("dropout", "p is ", p, ", want 0 to 1");
-  if (!is_floating(x.dtype())) {
-    fail("dropout", "x is ", x, ", want f32 or f64: convert with .to(DType::f32)");
-  }
-  if (!training || p == 0) return x;
-  return masked_scale(x, draw_mask(x, p), 1 / (1 - p));
+  check_floating("dropout", "x", x);
+  if (!training || p == 0) return scope.result(x);
+  return scope.result(masked_scale(x, draw_mask(x, p), 1 / (1 - p)));
+}
+
+Tensor dropout2d(const Tensor& x, double p, bool training) {
+  const OpScope scope("dropout2d", x, "p", p, "training", training);
+  if (!(p >= 0 && p <= 1)) fail("dropout2d", "p is ", p, ", want 0 to 1");
+  check_floating("dropout2d", "x", x);
+  if (x.dim() < 3) fail("dropout2d", "x is ", x, ", want N,C and at least one axis more");
+  if (!training || p == 0) return scope.result(x);
+  Shape channels = x.shape();
+  for (int axis = 2; axis < x.dim(); ++axis) channels = channels.with(axis, 1);
+  const Tensor ones = full(channels, 1, x.dtype());
+  const Tensor mask = masked_scale(ones, draw_mask(ones, p), 1 / (1 - p));
+  return scope.result(x * mask);
 }
 
 }  // namespace tern

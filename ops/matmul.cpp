@@ -7,9 +7,9 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
-#include "../core/profiler.h"
+#include "../core/op_scope.h"
 #include "arithmetic.h"
-#include "backend.h"
+#include "internal/op.h"
 #include "kernels/matmul.h"
 #include "movement.h"
 #include "reduce.h"
@@ -42,7 +42,6 @@ int64_t row_count(const Shape& shape) {
 // op(a) op(b) [+ bias] without recording; a and b of rank 2 or more.
 Tensor multiply(const char* op, const Tensor& left, const Tensor& right, const Tensor& bias,
                 bool transpose_a, bool transpose_b) {
-  const ProfilerRange range(op, left, right, bias);
   Tensor a = contiguous(left);
   Tensor b = contiguous(right);
   const int64_t m = a.size(transpose_a ? -1 : -2);
@@ -50,7 +49,7 @@ Tensor multiply(const char* op, const Tensor& left, const Tensor& right, const T
   const int64_t n = b.size(transpose_b ? -2 : -1);
   const Shape batch = broadcast_shapes(op, batch_of(a.shape()), batch_of(b.shape()));
   const Tensor y = empty(matrices(batch, m, n), a.dtype());
-  ProfilerRange::flops(2.0 * static_cast<double>(y.numel()) * static_cast<double>(k));
+  OpScope::flops(2.0 * static_cast<double>(y.numel()) * static_cast<double>(k));
   if (y.numel() == 0) return y;
   if (k == 0) {
     const NoGrad guard;
@@ -67,25 +66,14 @@ Tensor multiply(const char* op, const Tensor& left, const Tensor& right, const T
   MatmulShape shape{batch.numel(), m, n, k, transpose_a, transpose_b, false, false};
   complete(a, shape.repeat_a);
   complete(b, shape.repeat_b);
-  if (use_onednn(a)) {
-    ProfilerRange::implementation("onednn:sgemm");
-    kernels::matmul_onednn(shape, a.raw<float>(), b.raw<float>(),
-                           bias.defined() ? bias.raw<float>() : nullptr, y.raw<float>());
-  } else {
-    visit_floating(a.dtype(), [&]<class T>(T) {
-      kernels::matmul_eigen(shape, a.raw<T>(), b.raw<T>(), bias.defined() ? bias.raw<T>() : nullptr,
-                            y.raw<T>());
-    });
-  }
+  visit_floating(a.dtype(), [&]<class T>(T) {
+    const T* row = bias.defined() ? bias.raw<T>() : nullptr;
+    kernels::matmul(shape, a.raw<T>(), b.raw<T>(), row, y.raw<T>());
+  });
   return y;
 }
 
 Tensor product(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b);
-
-// Nothing is kept for a gradient that nobody asks for.
-Tensor if_needed_by(const Tensor& other, const Tensor& x) {
-  return other.requires_grad() ? x : Tensor();
-}
 
 Tensor reduced_to(const Shape& shape, const Tensor& gradient) {
   return gradient.shape() == shape ? gradient : sum_to(gradient, shape);
@@ -93,11 +81,11 @@ Tensor reduced_to(const Shape& shape, const Tensor& gradient) {
 
 // y = A B with A = op(a), B = op(b): dA = dy B^T and dB = A^T dy, transposed once more where op
 // does. Products again, so that gradients of any order come without a transposed copy.
-class Matmul final : public Node {
+class MatmulNode final : public Node {
  public:
-  Matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b)
-      : a_(this, if_needed_by(b, a)),
-        b_(this, if_needed_by(a, b)),
+  MatmulNode(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b)
+      : a_(this, needed_by(b, a)),
+        b_(this, needed_by(a, b)),
         a_shape_(a.shape()),
         b_shape_(b.shape()),
         transpose_a_(transpose_a),
@@ -125,15 +113,20 @@ class Matmul final : public Node {
   bool transpose_a_, transpose_b_;
 };
 
-Tensor product(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
+Tensor recorded(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
   const Tensor y = multiply("matmul", a, b, {}, transpose_a, transpose_b);
-  return record<Matmul>(y, {a, b}, a, b, transpose_a, transpose_b);
+  return record<MatmulNode>(y, {a, b}, a, b, transpose_a, transpose_b);
 }
 
-class Linear final : public Node {
+Tensor product(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
+  const OpScope scope("matmul", a, b, "transpose_a", transpose_a, "transpose_b", transpose_b);
+  return scope.result(recorded(a, b, transpose_a, transpose_b));
+}
+
+class LinearNode final : public Node {
  public:
-  Linear(const Tensor& x, const Tensor& weight)
-      : x_(this, if_needed_by(weight, x)), weight_(this, if_needed_by(x, weight)) {}
+  LinearNode(const Tensor& x, const Tensor& weight)
+      : x_(this, needed_by(weight, x)), weight_(this, needed_by(x, weight)) {}
   const char* name() const override { return "linear"; }
 
   Gradients backward(const Tensor& dy) override {
@@ -148,24 +141,22 @@ class Linear final : public Node {
   Saved x_, weight_;
 };
 
+}  // namespace
+
 void check_operands(const char* op, const char* a_name, const Tensor& a, const char* b_name,
                     const Tensor& b) {
-  if (!a.defined() || !b.defined()) {
-    fail(op, a_name, " and ", b_name, " must be defined (", a_name, " ", a, ", ", b_name, " ", b,
-         ")");
+  if (!b.defined()) {
+    fail(op, a_name, " is ", a, " and ", b_name, " is ", b, ", want two tensors");
   }
-  if (!is_floating(a.dtype())) {
-    fail(op, a_name, " is ", a.dtype(), ", f32 or f64 expected (", a_name, " ", a, ")");
-  }
+  check_floating(op, a_name, a);
   if (a.dtype() != b.dtype()) {
     fail(op, b_name, " is ", b.dtype(), ", ", a_name, " is ", a.dtype(),
          ": convert one with .to(dtype)");
   }
 }
 
-}  // namespace
-
 Tensor matmul(const Tensor& a, const Tensor& b) {
+  const OpScope scope("matmul", a, b);
   check_operands("matmul", "a", a, "b", b);
   if (a.dim() == 0 || b.dim() == 0) {
     fail("matmul", "a scalar has no matrix product (a ", a, ", b ", b, "): use *");
@@ -184,17 +175,19 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     if (b.dim() == 2) sizes.push_back(b.size(-1));
     // One product instead of a batch of them.
     if (rows.dim() > 2) rows = reshape(rows, {row_count(rows.shape()), k});
-    const Tensor y = product(rows, columns, false, false);
-    return y.shape() == Shape(sizes) ? y : reshape(y, sizes);
+    const Tensor y = recorded(rows, columns, false, false);
+    return scope.result(y.shape() == Shape(sizes) ? y : reshape(y, sizes));
   }
-  const Tensor y = product(rows, columns, false, false);
-  return a.dim() == 1 ? squeeze(y, -2) : y;
+  const Tensor y = recorded(rows, columns, false, false);
+  return scope.result(a.dim() == 1 ? squeeze(y, -2) : y);
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const OpScope scope("linear", x, weight, bias);
   check_operands("linear", "x", x, "weight", weight);
   if (x.dim() < 1 || weight.dim() != 2) {
-    fail("linear", "x [..., in] and weight [out, in] expected (x ", x, ", weight ", weight, ")");
+    fail("linear", "x is ", x, " and weight is ", weight,
+         ", want x [..., in] and weight [out, in]");
   }
   const int64_t in = weight.size(1);
   const int64_t out = weight.size(0);
@@ -203,16 +196,15 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
          weight, ")");
   }
   if (bias.defined() && (bias.shape() != Shape{out} || bias.dtype() != x.dtype())) {
-    fail("linear", "bias is ", bias, ", ", x.dtype(), Shape{out}, " expected (weight ", weight,
-         ")");
+    fail("linear", "bias is ", bias, ", want ", x.dtype(), Shape{out}, " (weight ", weight, ")");
   }
   const Tensor rows = x.dim() == 2 ? x : reshape(x, {row_count(x.shape()), in});
-  const Tensor y = record<Linear>(multiply("linear", rows, weight, bias, false, true),
-                                  {rows, weight, bias}, rows, weight);
-  if (x.dim() == 2) return y;
-  std::vector<int64_t> sizes(x.shape().begin(), x.shape().end());
-  sizes.back() = out;
-  return reshape(y, sizes);
+  Tensor y = record<LinearNode>(multiply("linear", rows, weight, bias, false, true),
+                                {rows, weight, bias}, rows, weight);
+  if (x.dim() == 2) return scope.result(std::move(y));
+  std::vector<int64_t> sizes(x.shape().begin(), x.shape().end() - 1);
+  sizes.push_back(out);
+  return scope.result(reshape(y, sizes));
 }
 
 }  // namespace tern

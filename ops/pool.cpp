@@ -6,12 +6,28 @@
 
 #include "../core/autograd.h"
 #include "../core/error.h"
-#include "../core/profiler.h"
-#include "backend.h"
+#include "../core/internal/parallel.h"
+#include "../core/op_scope.h"
+#include "internal/op.h"
 #include "kernels/pool.h"
-#include "movement.h"
 
 namespace tern {
+
+static std::vector<OpAttribute> attributes_of(const MaxPool2dOptions& options) {
+  return {stride_attribute(options.stride),
+          {"padding", attribute_of(options.padding)},
+          {"dilation", attribute_of(options.dilation)},
+          {"ceil_mode", options.ceil_mode},
+          {"data_format", to_string(options.data_format)}};
+}
+
+static std::vector<OpAttribute> attributes_of(const AvgPool2dOptions& options) {
+  return {stride_attribute(options.stride),
+          {"padding", attribute_of(options.padding)},
+          {"ceil_mode", options.ceil_mode},
+          {"count_include_pad", options.count_include_pad},
+          {"data_format", to_string(options.data_format)}};
+}
 
 namespace {
 
@@ -20,41 +36,32 @@ using kernels::Bin;
 using kernels::MaxWindows;
 using kernels::PoolImages;
 
-PoolImages images_of(const Shape& shape, Order order) {
-  if (order == Order::channels_last) return {shape[0], shape[2], shape[3], shape[1]};
+PoolImages images_of(const Shape& shape, MemoryFormat order) {
+  if (order == MemoryFormat::channels_last) return {shape[0], shape[2], shape[3], shape[1]};
   return {shape[0] * shape[1], shape[2], shape[3], 1};
 }
 
-// Whether the kernels that are vectorized over channels compute it.
-bool use_fast(const Tensor& x, const PoolImages& images) {
-  return use_onednn(x) && images.channels > 1;
-}
-
-// ---- checks
+// ---- Checks -------------------------------------------------------------------------------------
 
 void check_input(const char* op, const Tensor& x) {
-  if (!x.defined()) fail(op, "x is undefined");
-  if (x.dim() != 4) fail(op, "x has ", x.dim(), " axes, 4 expected (x ", x, ")");
-  if (!is_floating(x.dtype())) fail(op, "x is ", x.dtype(), ", f32 or f64 expected (x ", x, ")");
-}
-
-void check_sizes(const char* op, const char* what, Size2d value, int64_t smallest) {
-  if (std::min(value.h, value.w) < smallest || std::max(value.h, value.w) > INT32_MAX) {
-    fail(op, what, " is {", value.h, ",", value.w, "}, at least ", smallest,
-         " and below 2^31 expected");
-  }
+  if (x.dim() != 4) fail(op, "x is ", x, ", want 4 axes");
+  check_floating(op, "x", x);
 }
 
 // The number of windows along an axis.
 int64_t window_count(const char* op, const char* axis, const Tensor& x, int64_t size,
                      int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
                      bool ceil_mode) {
-  const int64_t room = size + 2 * padding - dilation * (kernel - 1) - 1;
-  if (size < 1 || room < 0) {
-    fail(op, "kernel covers ", dilation * (kernel - 1) + 1, " pixels along ", axis,
-         ", the padded input has ", size + 2 * padding, " (x ", x, ")");
+  const int64_t reach = dilation * (kernel - 1) + 1;
+  // From the first window's start to the last one's, if all end in the padded image.
+  const int64_t span = size + 2 * padding - reach;
+  const int64_t over_the_edge = ceil_mode ? stride - 1 : 0;
+  if (size < 1) fail(op, "x is ", x, ", want at least 1 pixel along ", axis);
+  if (span + over_the_edge < 0) {
+    fail(op, "kernel covers ", reach, " pixels along ", axis, ", want 1 to ",
+         size + 2 * padding + over_the_edge, " (x ", x, ")");
   }
-  int64_t count = (room + (ceil_mode ? stride - 1 : 0)) / stride + 1;
+  int64_t count = (span + over_the_edge) / stride + 1;
   // A window starts inside the image or the padding before it.
   if (ceil_mode && (count - 1) * stride >= size + padding) --count;
   return count;
@@ -65,13 +72,13 @@ MaxWindows windows_of(const char* op, const Tensor& x, Size2d kernel,
                       const std::optional<Size2d>& given_stride, Size2d padding, Size2d dilation,
                       bool ceil_mode) {
   const Size2d stride = given_stride.value_or(kernel);
-  check_sizes(op, "kernel", kernel, 1);
-  check_sizes(op, "stride", stride, 1);
-  check_sizes(op, "padding", padding, 0);
-  check_sizes(op, "dilation", dilation, 1);
+  check_window(op, "kernel", kernel, 1);
+  check_window(op, "stride", stride, 1);
+  check_window(op, "padding", padding, 0);
+  check_window(op, "dilation", dilation, 1);
   if (2 * padding.h > kernel.h || 2 * padding.w > kernel.w) {
-    fail(op, "padding is {", padding.h, ",", padding.w, "}, at most half of the kernel {", kernel.h,
-         ",", kernel.w, "} expected");
+    fail(op, "padding is {", padding.h, ",", padding.w, "}, want at most half of the kernel {",
+         kernel.h, ",", kernel.w, "}");
   }
   const Shape& shape = x.shape();
   return {window_count(op, "H", x, shape[2], kernel.h, stride.h, padding.h, dilation.h, ceil_mode),
@@ -82,17 +89,10 @@ MaxWindows windows_of(const char* op, const Tensor& x, Size2d kernel,
           dilation};
 }
 
-// Applies f, written for N,C,H,W, to x in its data format.
-template <class F>
-Tensor in_format(DataFormat format, const Tensor& x, F&& f) {
-  if (format == DataFormat::NCHW) return f(x);
-  return permute(f(permute(x, {0, 3, 1, 2})), {0, 2, 3, 1});
-}
-
-// ---- maximum
+// ---- Maximum ------------------------------------------------------------------------------------
 
 // A maximum over windows, as its nodes know it. The index of every place of the result lies in the
-// result's memory order, and decides in which order the gradients are computed.
+// result's memory format, and decides in which order the gradients are computed.
 struct MaxPool {
   MaxWindows windows;
   Shape x_shape, y_shape;
@@ -112,9 +112,9 @@ void visit_index(const Tensor& index, DType dtype, F&& f) {
 
 Tensor gather(const MaxPool& pool, const Tensor& x, const Tensor& index);
 
-class MaxPoolScatter final : public Node {
+class MaxPoolScatterNode final : public Node {
  public:
-  MaxPoolScatter(const MaxPool& pool, const Tensor& index) : pool_(pool), index_(this, index) {}
+  MaxPoolScatterNode(const MaxPool& pool, const Tensor& index) : pool_(pool), index_(this, index) {}
   const char* name() const override { return "max_pool2d_backward"; }
   Gradients backward(const Tensor& v) override { return {gather(pool_, v, index_.get())}; }
 
@@ -125,24 +125,19 @@ class MaxPoolScatter final : public Node {
 
 // The gradient of x: dy goes to where the maxima were.
 Tensor scatter(const MaxPool& pool, const Tensor& dy, const Tensor& index) {
-  const Tensor ordered = to_order(dy, index.order());
-  const Tensor dx = empty(pool.x_shape, dy.dtype(), index.order());
-  const PoolImages images = images_of(pool.x_shape, index.order());
-  if (use_fast(dy, images) && index.dtype() == DType::u8) {
-    kernels::max_pool_scatter_fast(images, pool.windows, ordered.raw<float>(), index.raw<uint8_t>(),
-                                   dx.raw<float>());
-  } else {
-    visit_index(index, dy.dtype(), [&]<class T, class Index>(T, Index) {
-      kernels::max_pool_scatter(images, pool.windows, ordered.raw<T>(), index.raw<Index>(),
-                                dx.raw<T>());
-    });
-  }
-  return record<MaxPoolScatter>(dx, {dy}, pool, index);
+  const Tensor ordered = to_memory_format(dy, index.memory_format());
+  const Tensor dx = empty(pool.x_shape, dy.dtype(), index.memory_format());
+  const PoolImages images = images_of(pool.x_shape, index.memory_format());
+  visit_index(index, dy.dtype(), [&]<class T, class Index>(T, Index) {
+    kernels::max_pool_scatter(images, pool.windows, ordered.raw<T>(), index.raw<Index>(),
+                              dx.raw<T>());
+  });
+  return record<MaxPoolScatterNode>(dx, {dy}, pool, index);
 }
 
-class MaxPoolGather final : public Node {
+class MaxPoolGatherNode final : public Node {
  public:
-  MaxPoolGather(const MaxPool& pool, const Tensor& index) : pool_(pool), index_(this, index) {}
+  MaxPoolGatherNode(const MaxPool& pool, const Tensor& index) : pool_(pool), index_(this, index) {}
   const char* name() const override { return "max_pool2d_gather"; }
   Gradients backward(const Tensor& dy) override { return {scatter(pool_, dy, index_.get())}; }
 
@@ -152,18 +147,18 @@ class MaxPoolGather final : public Node {
 };
 
 Tensor gather(const MaxPool& pool, const Tensor& x, const Tensor& index) {
-  const Tensor ordered = to_order(x, index.order());
-  const Tensor y = empty(pool.y_shape, x.dtype(), index.order());
+  const Tensor ordered = to_memory_format(x, index.memory_format());
+  const Tensor y = empty(pool.y_shape, x.dtype(), index.memory_format());
   visit_index(index, x.dtype(), [&]<class T, class Index>(T, Index) {
-    kernels::max_pool_gather(images_of(pool.x_shape, index.order()), pool.windows, ordered.raw<T>(),
-                             index.raw<Index>(), y.raw<T>());
+    kernels::max_pool_gather(images_of(pool.x_shape, index.memory_format()), pool.windows,
+                             ordered.raw<T>(), index.raw<Index>(), y.raw<T>());
   });
-  return record<MaxPoolGather>(y, {x}, pool, index);
+  return record<MaxPoolGatherNode>(y, {x}, pool, index);
 }
 
-class MaxPool2d final : public Node {
+class MaxPool2dNode final : public Node {
  public:
-  MaxPool2d(const MaxPool& pool, const Tensor& index) : pool_(pool), index_(this, index) {}
+  MaxPool2dNode(const MaxPool& pool, const Tensor& index) : pool_(pool), index_(this, index) {}
   const char* name() const override { return "max_pool2d"; }
   Gradients backward(const Tensor& dy) override { return {scatter(pool_, dy, index_.get())}; }
 
@@ -172,7 +167,7 @@ class MaxPool2d final : public Node {
   Saved index_;
 };
 
-// ---- average
+// ---- Average ------------------------------------------------------------------------------------
 
 struct AveragePool {
   AverageBins bins;
@@ -181,9 +176,9 @@ struct AveragePool {
 
 Tensor average_adjoint(const AveragePool& pool, const Tensor& dy);
 
-class AverageNode final : public Node {
+class AvgPool2dNode final : public Node {
  public:
-  explicit AverageNode(const AveragePool& pool) : pool_(pool) {}
+  explicit AvgPool2dNode(const AveragePool& pool) : pool_(pool) {}
   const char* name() const override { return "avg_pool2d"; }
   Gradients backward(const Tensor& dy) override { return {average_adjoint(pool_, dy)}; }
 
@@ -192,21 +187,17 @@ class AverageNode final : public Node {
 };
 
 Tensor average(const AveragePool& pool, const Tensor& x) {
-  const Tensor y = empty(pool.y_shape, x.dtype(), x.order());
-  const PoolImages images = images_of(pool.x_shape, x.order());
-  if (use_fast(x, images)) {
-    kernels::average_forward_fast(images, pool.bins, x.raw<float>(), y.raw<float>());
-  } else {
-    visit_floating(x.dtype(), [&]<class T>(T) {
-      kernels::average_forward(images, pool.bins, x.raw<T>(), y.raw<T>());
-    });
-  }
-  return record<AverageNode>(y, {x}, pool);
+  const Tensor y = empty(pool.y_shape, x.dtype(), x.memory_format());
+  const PoolImages images = images_of(pool.x_shape, x.memory_format());
+  visit_floating(x.dtype(), [&]<class T>(T) {
+    kernels::average_forward(images, pool.bins, x.raw<T>(), y.raw<T>());
+  });
+  return record<AvgPool2dNode>(y, {x}, pool);
 }
 
-class AverageAdjointNode final : public Node {
+class AvgPool2dBackwardNode final : public Node {
  public:
-  explicit AverageAdjointNode(const AveragePool& pool) : pool_(pool) {}
+  explicit AvgPool2dBackwardNode(const AveragePool& pool) : pool_(pool) {}
   const char* name() const override { return "avg_pool2d_backward"; }
   Gradients backward(const Tensor& v) override { return {average(pool_, v)}; }
 
@@ -215,16 +206,12 @@ class AverageAdjointNode final : public Node {
 };
 
 Tensor average_adjoint(const AveragePool& pool, const Tensor& dy) {
-  const Tensor dx = empty(pool.x_shape, dy.dtype(), dy.order());
-  const PoolImages images = images_of(pool.x_shape, dy.order());
-  if (use_fast(dy, images)) {
-    kernels::average_backward_fast(images, pool.bins, dy.raw<float>(), dx.raw<float>());
-  } else {
-    visit_floating(dy.dtype(), [&]<class T>(T) {
-      kernels::average_backward(images, pool.bins, dy.raw<T>(), dx.raw<T>());
-    });
-  }
-  return record<AverageAdjointNode>(dx, {dy}, pool);
+  const Tensor dx = empty(pool.x_shape, dy.dtype(), dy.memory_format());
+  const PoolImages images = images_of(pool.x_shape, dy.memory_format());
+  visit_floating(dy.dtype(), [&]<class T>(T) {
+    kernels::average_backward(images, pool.bins, dy.raw<T>(), dx.raw<T>());
+  });
+  return record<AvgPool2dBackwardNode>(dx, {dy}, pool);
 }
 
 AveragePool average_pool(const Shape& x_shape, AverageBins bins) {
@@ -252,7 +239,7 @@ std::vector<Bin> adaptive_bins(int64_t size, int64_t output) {
   std::vector<Bin> bins;
   for (int64_t i = 0; i < output; ++i) {
     const int64_t begin = i * size / output;
-    const int64_t end = ((i + 1) * size + output - 1) / output;
+    const int64_t end = divide_up((i + 1) * size, output);
     bins.push_back({begin, end, end - begin});
   }
   return bins;
@@ -260,61 +247,57 @@ std::vector<Bin> adaptive_bins(int64_t size, int64_t output) {
 
 }  // namespace
 
-Tensor max_pool2d(const Tensor& input, Size2d kernel, const MaxPool2dParams& params) {
-  const ProfilerRange range("max_pool2d", input);
+Tensor max_pool2d(const Tensor& input, Size2d kernel, const MaxPool2dOptions& options) {
+  const OpScope scope("max_pool2d", input, "kernel", kernel, options);
   check_input("max_pool2d", input);
-  check_sizes("max_pool2d", "kernel", kernel, 1);
+  check_window("max_pool2d", "kernel", kernel, 1);
   if (kernel.h * kernel.w > INT32_MAX) {
-    fail("max_pool2d", "kernel has ", kernel.h * kernel.w, " places, below 2^31 expected");
+    fail("max_pool2d", "kernel has ", kernel.h * kernel.w, " places, want fewer than 2^31");
   }
-  return in_format(params.data_format, input, [&](const Tensor& x) {
-    const MaxWindows windows = windows_of("max_pool2d", x, kernel, params.stride, params.padding,
-                                          params.dilation, params.ceil_mode);
+  return scope.result(in_format(options.data_format, input, [&](const Tensor& x) {
+    const MaxWindows windows = windows_of("max_pool2d", x, kernel, options.stride, options.padding,
+                                          options.dilation, options.ceil_mode);
     const MaxPool pool{
         windows, x.shape(), {x.shape()[0], x.shape()[1], windows.out_h, windows.out_w}};
-    const Tensor y = empty(pool.y_shape, x.dtype(), x.order());
+    const Tensor y = empty(pool.y_shape, x.dtype(), x.memory_format());
     // Positions in the window, and one value more for an empty window.
     const bool small = kernel.h * kernel.w <= std::numeric_limits<uint8_t>::max();
-    const Tensor index = empty(pool.y_shape, small ? DType::u8 : DType::i64, x.order());
-    const PoolImages images = images_of(x.shape(), x.order());
-    if (use_fast(x, images) && small) {
-      kernels::max_pool_forward_fast(images, windows, x.raw<float>(), y.raw<float>(),
-                                     index.raw<uint8_t>());
-    } else {
-      visit_index(index, x.dtype(), [&]<class T, class Index>(T, Index) {
-        kernels::max_pool_forward(images, windows, x.raw<T>(), y.raw<T>(), index.raw<Index>());
-      });
-    }
-    return record<MaxPool2d>(y, {x}, pool, index);
-  });
+    const Tensor index = empty(pool.y_shape, small ? DType::u8 : DType::i64, x.memory_format());
+    const PoolImages images = images_of(x.shape(), x.memory_format());
+    visit_index(index, x.dtype(), [&]<class T, class Index>(T, Index) {
+      kernels::max_pool_forward(images, windows, x.raw<T>(), y.raw<T>(), index.raw<Index>());
+    });
+    return record<MaxPool2dNode>(y, {x}, pool, index);
+  }));
 }
 
-Tensor avg_pool2d(const Tensor& input, Size2d kernel, const AvgPool2dParams& params) {
-  const ProfilerRange range("avg_pool2d", input);
+Tensor avg_pool2d(const Tensor& input, Size2d kernel, const AvgPool2dOptions& options) {
+  const OpScope scope("avg_pool2d", input, "kernel", kernel, options);
   check_input("avg_pool2d", input);
-  return in_format(params.data_format, input, [&](const Tensor& x) {
+  return scope.result(in_format(options.data_format, input, [&](const Tensor& x) {
     const MaxWindows s =
-        windows_of("avg_pool2d", x, kernel, params.stride, params.padding, 1, params.ceil_mode);
-    const bool count_padding = params.count_include_pad;
+        windows_of("avg_pool2d", x, kernel, options.stride, options.padding, 1, options.ceil_mode);
+    const bool count_padding = options.count_include_pad;
     AverageBins bins{
         window_bins(s.out_h, x.shape()[2], kernel.h, s.stride.h, s.padding.h, count_padding),
         window_bins(s.out_w, x.shape()[3], kernel.w, s.stride.w, s.padding.w, count_padding)};
     return average(average_pool(x.shape(), std::move(bins)), x);
-  });
+  }));
 }
 
 Tensor adaptive_avg_pool2d(const Tensor& input, Size2d output_size, DataFormat data_format) {
-  const ProfilerRange range("adaptive_avg_pool2d", input);
+  const OpScope scope("adaptive_avg_pool2d", input, "output_size", output_size, "data_format",
+                      data_format);
   check_input("adaptive_avg_pool2d", input);
-  check_sizes("adaptive_avg_pool2d", "output_size", output_size, 1);
-  return in_format(data_format, input, [&](const Tensor& x) {
+  check_window("adaptive_avg_pool2d", "output_size", output_size, 1);
+  return scope.result(in_format(data_format, input, [&](const Tensor& x) {
     if (x.shape()[2] < 1 || x.shape()[3] < 1) {
       fail("adaptive_avg_pool2d", "x has no pixels to average (x ", input, ")");
     }
     AverageBins bins{adaptive_bins(x.shape()[2], output_size.h),
                      adaptive_bins(x.shape()[3], output_size.w)};
     return average(average_pool(x.shape(), std::move(bins)), x);
-  });
+  }));
 }
 
 }  // namespace tern

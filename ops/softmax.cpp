@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "softmax.h"
 
-#include "../core/autograd.h"
 #include "../core/error.h"
-#include "../core/profiler.h"
+#include "../core/fused_node.h"
+#include "../core/op_scope.h"
 #include "arithmetic.h"
-#include "backend.h"
+#include "internal/op.h"
 #include "kernels/softmax.h"
 #include "kernels/strided.h"
 #include "math.h"
@@ -18,62 +18,57 @@ namespace {
 using kernels::SoftmaxShape;
 
 SoftmaxShape shape_of(bool logarithm, const Tensor& x, int axis) {
-  const int64_t inner = kernels::strides_of(x.shape(), x.order()).at[axis];
+  const int64_t inner = kernels::strides_of(x.shape(), x.memory_format()).at[axis];
   const int64_t length = x.shape()[axis];
   return {logarithm, x.numel() / (length * inner), length, inner};
 }
 
-class SoftmaxNode final : public Node {
+class SoftmaxNode final : public FusedNode {
  public:
   SoftmaxNode(const Tensor& y, bool logarithm, int axis)
       : y_(this, y, Saved::Role::output), logarithm_(logarithm), axis_(axis) {}
   const char* name() const override { return logarithm_ ? "log_softmax" : "softmax"; }
-  Gradients backward(const Tensor& dy) override {
+
+ private:
+  Gradients fused(const Tensor& dy) override {
     const Tensor y = y_.get();
-    if (recording({dy, y})) {
-      if (logarithm_) return {dy - exp(y) * sum(dy, {axis_}, true)};
-      return {y * (dy - sum(dy * y, {axis_}, true))};
-    }
-    const Tensor aligned = to_order(dy, y.order());
+    const Tensor aligned = to_memory_format(dy, y.memory_format());
     const Tensor dx = empty_like(y);
     if (dx.numel() == 0) return {dx};
     const SoftmaxShape shape = shape_of(logarithm_, y, axis_);
-    if (use_onednn(y)) {
-      kernels::softmax_backward_f32(shape, y.raw<float>(), aligned.raw<float>(), dx.raw<float>());
-    } else {
-      visit_floating(y.dtype(), [&](auto t) {
-        using T = decltype(t);
-        kernels::softmax_backward_eigen(shape, y.raw<T>(), aligned.raw<T>(), dx.raw<T>());
-      });
-    }
+    visit_floating(y.dtype(), [&]<class T>(T) {
+      kernels::softmax_backward(shape, y.raw<T>(), aligned.raw<T>(), dx.raw<T>());
+    });
     return {dx};
   }
 
- private:
+  std::vector<Tensor> saved() override {
+    const Tensor y = y_.get();
+    return {zeros_like(y), y};
+  }
+  // Of a change of x, as y knows all of x but a constant.
+  Tensor compose(const std::vector<Tensor>& saved) override {
+    const Tensor &change = saved[0], &y = saved[1];
+    if (logarithm_) return (y + change) - log(sum(exp(y + change), {axis_}, true));
+    const Tensor part = y * exp(change);
+    return part / sum(part, {axis_}, true);
+  }
+
   Saved y_;
   bool logarithm_;
   int axis_;
 };
 
 Tensor normalized(const char* op, bool logarithm, const Tensor& x, int64_t axis) {
-  const ProfilerRange range(op, x);
+  const OpScope scope(op, x, "axis", axis);
   const int along = resolve_axis(op, axis, x.shape());
-  if (!is_floating(x.dtype())) {
-    fail(op, "x is ", x, ", want f32 or f64: convert with .to(DType::f32)");
-  }
+  check_floating(op, "x", x);
   const Tensor y = empty_like(x);
   if (y.numel() > 0) {
     const SoftmaxShape shape = shape_of(logarithm, x, along);
-    if (use_onednn(x)) {
-      kernels::softmax_f32(shape, x.raw<float>(), y.raw<float>());
-    } else {
-      visit_floating(x.dtype(), [&](auto t) {
-        using T = decltype(t);
-        kernels::softmax_eigen(shape, x.raw<T>(), y.raw<T>());
-      });
-    }
+    visit_floating(x.dtype(), [&]<class T>(T) { kernels::softmax(shape, x.raw<T>(), y.raw<T>()); });
   }
-  return record<SoftmaxNode>(y, {x}, y, logarithm, along);
+  return scope.result(record<SoftmaxNode>(y, {x}, y, logarithm, along));
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "loops.h"
+#include "internal/loops.h"
 
 namespace tern::optim {
 namespace {
@@ -30,7 +30,8 @@ std::vector<OptionField> fields_of(Options& o) {
           {.name = "beta2", .number = &o.beta2},
           {.name = "eps", .number = &o.eps},
           {.name = "weight_decay", .number = &o.weight_decay},
-          {.name = "amsgrad", .flag = &o.amsgrad}};
+          {.name = "amsgrad", .flag = &o.amsgrad},
+          {.name = "maximize", .flag = &o.maximize, .optional = true}};
 }
 
 template <class T>
@@ -38,6 +39,7 @@ struct Coefficients {
   T keep;   // what decoupled weight decay leaves of p
   T decay;  // weight decay that goes through the gradient
   T beta1, one_minus_beta1, beta2, one_minus_beta2;
+  T sign;            // -1 to maximize
   T step_size, eps;  // both times the square root of v's correction, which saves a division
 };
 
@@ -46,7 +48,7 @@ void adam(T* __restrict p, const T* __restrict grad, T* __restrict m, T* __restr
           Coefficients<T> c) {
   for (int64_t i = 0; i < n; ++i) {
     const T kept = p[i] * c.keep;
-    const T g = grad[i] + c.decay * kept;
+    const T g = c.sign * grad[i] + c.decay * kept;
     m[i] = c.beta1 * m[i] + c.one_minus_beta1 * g;
     v[i] = c.beta2 * v[i] + c.one_minus_beta2 * (g * g);
     p[i] = kept - c.step_size * m[i] / (std::sqrt(v[i]) + c.eps);
@@ -58,7 +60,7 @@ void amsgrad(T* __restrict p, const T* __restrict grad, T* __restrict m, T* __re
              T* __restrict largest, int64_t n, Coefficients<T> c) {
   for (int64_t i = 0; i < n; ++i) {
     const T kept = p[i] * c.keep;
-    const T g = grad[i] + c.decay * kept;
+    const T g = c.sign * grad[i] + c.decay * kept;
     m[i] = c.beta1 * m[i] + c.one_minus_beta1 * g;
     v[i] = c.beta2 * v[i] + c.one_minus_beta2 * (g * g);
     largest[i] = std::max(largest[i], v[i]);
@@ -77,16 +79,18 @@ Coefficients<double> coefficients(const Options& o, bool decoupled, int64_t step
           .one_minus_beta1 = 1 - o.beta1,
           .beta2 = o.beta2,
           .one_minus_beta2 = 1 - o.beta2,
+          .sign = o.maximize ? -1.0 : 1.0,
           .step_size = o.lr / (1 - std::pow(o.beta1, t)) * correction2_sqrt,
           .eps = o.eps * correction2_sqrt};
 }
 
 template <class T>
 Coefficients<T> rounded(const Coefficients<double>& c) {
-  return {static_cast<T>(c.keep),      static_cast<T>(c.decay),
-          static_cast<T>(c.beta1),     static_cast<T>(c.one_minus_beta1),
-          static_cast<T>(c.beta2),     static_cast<T>(c.one_minus_beta2),
-          static_cast<T>(c.step_size), static_cast<T>(c.eps)};
+  return {static_cast<T>(c.keep),  static_cast<T>(c.decay),
+          static_cast<T>(c.beta1), static_cast<T>(c.one_minus_beta1),
+          static_cast<T>(c.beta2), static_cast<T>(c.one_minus_beta2),
+          static_cast<T>(c.sign),  static_cast<T>(c.step_size),
+          static_cast<T>(c.eps)};
 }
 
 /// `largest` is undefined without amsgrad.

@@ -10,21 +10,23 @@ namespace tern::optim {
 /// Options of Adam, with PyTorch's defaults.
 struct AdamOptions {
   double lr = 1e-3;           ///< learning rate
-  double beta1 = 0.9;         ///< decay of the gradients' mean
-  double beta2 = 0.999;       ///< decay of the squares' mean
-  double eps = 1e-8;          ///< added to the divisor
-  double weight_decay = 0.0;  ///< weight of the L2 penalty
+  double beta1 = 0.9;         ///< decay of the running mean of the gradient
+  double beta2 = 0.999;       ///< decay of the running mean of its square
+  double eps = 1e-8;          ///< added to the denominator
+  double weight_decay = 0.0;  ///< coefficient of the L2 penalty
   bool amsgrad = false;       ///< divide by the largest v so far
+  bool maximize = false;      ///< go up the gradient instead of down
 };
 
 /// Options of AdamW, with PyTorch's defaults.
 struct AdamWOptions {
   double lr = 1e-3;            ///< learning rate
-  double beta1 = 0.9;          ///< decay of the gradients' mean
-  double beta2 = 0.999;        ///< decay of the squares' mean
-  double eps = 1e-8;           ///< added to the divisor
-  double weight_decay = 0.01;  ///< share of lr by which p shrinks
+  double beta1 = 0.9;          ///< decay of the running mean of the gradient
+  double beta2 = 0.999;        ///< decay of the running mean of its square
+  double eps = 1e-8;           ///< added to the denominator
+  double weight_decay = 0.01;  ///< decoupled decay, multiplied by lr
   bool amsgrad = false;        ///< divide by the largest v so far
+  bool maximize = false;       ///< go up the gradient instead of down
 };
 
 /// Adam (Kingma and Ba, 2015), as torch.optim.Adam; t is the parameter's own step count:
@@ -35,9 +37,9 @@ struct AdamWOptions {
 /// amsgrad (Reddi, Kale and Kumar, 2018) divides by the largest v so far.
 class Adam final : public OptimizerWith<AdamOptions> {
  public:
-  /// Throws Error for parameters that cannot be trained and for options out of range.
+  /// Throws Error for parameters that cannot be optimized and for options out of range.
   explicit Adam(const std::vector<Tensor>& params, const AdamOptions& options = {});
-  /// Groups of parameters with options of their own.
+  /// As above, with options for each group.
   explicit Adam(const std::vector<Group>& groups);
 
  private:
@@ -48,9 +50,9 @@ class Adam final : public OptimizerWith<AdamOptions> {
 /// and p shrinks by 1 - lr * weight_decay before each step.
 class AdamW final : public OptimizerWith<AdamWOptions> {
  public:
-  /// Throws Error for parameters that cannot be trained and for options out of range.
+  /// Throws Error for parameters that cannot be optimized and for options out of range.
   explicit AdamW(const std::vector<Tensor>& params, const AdamWOptions& options = {});
-  /// Groups of parameters with options of their own.
+  /// As above, with options for each group.
   explicit AdamW(const std::vector<Group>& groups);
 
  private:

@@ -6,12 +6,12 @@
 
 #include "../core/autograd.h"
 #include "../core/profiler.h"
-#include "loops.h"
+#include "internal/loops.h"
 
 namespace tern::optim {
 namespace {
 
-// Blocks are summed apart, so that the result does not depend on who sums which.
+// Each block has its own sum, so that the result does not depend on the number of threads.
 constexpr int64_t kBlock = 16384;
 
 template <class T, class Term>
@@ -33,7 +33,7 @@ double sum_block(const T* x, int64_t n, const Term& term) {
 template <class Term>
 double sum(const Tensor& x, const Term& term) {
   const int64_t n = x.numel();
-  std::vector<double> blocks(static_cast<size_t>((n + kBlock - 1) / kBlock));
+  std::vector<double> blocks(static_cast<size_t>(divide_up(n, kBlock)));
   visit_floating(x.dtype(), [&](auto t) {
     const auto* values = x.raw<decltype(t)>();
     parallel_for(static_cast<int64_t>(blocks.size()), 4, [&](int64_t begin, int64_t end) {
@@ -65,7 +65,7 @@ double largest(const Tensor& x) {
 std::vector<Tensor> gradients(const std::vector<Tensor>& params) {
   std::vector<Tensor> result;
   for (const Tensor& param : params) {
-    const Tensor grad = param.defined() ? param.grad() : Tensor();
+    const Tensor grad = gradient_to_use(param);
     if (grad.defined()) result.push_back(grad);
   }
   return result;
@@ -89,7 +89,7 @@ double norm_of(const std::vector<Tensor>& grads, double norm_type) {
   return norm_type == 2.0 ? std::sqrt(total) : std::pow(total, 1.0 / norm_type);
 }
 
-/// Changes each element g into change(g).
+/// Replaces each element g by change(g).
 template <class Change>
 void change(const Tensor& grad, const Change& change) {
   for_elements(grad, [&](int64_t begin, int64_t end, auto t) {
@@ -103,14 +103,14 @@ void change(const Tensor& grad, const Change& change) {
 
 double clip_grad_norm_(const std::vector<Tensor>& params, double max_norm, double norm_type,
                        bool error_if_nonfinite) {
-  if (!(max_norm >= 0)) fail("clip_grad_norm_", "max_norm is ", max_norm, ", it must be 0 or more");
-  if (!(norm_type > 0)) fail("clip_grad_norm_", "norm_type is ", norm_type, ", it must be above 0");
+  if (!(max_norm >= 0)) fail("clip_grad_norm_", "max_norm is ", max_norm, ", want at least 0");
+  if (!(norm_type > 0)) fail("clip_grad_norm_", "norm_type is ", norm_type, ", want above 0");
   const ProfilerRange range("clip_grad_norm_");
   const std::vector<Tensor> grads = gradients(params);
   const double norm = norm_of(grads, norm_type);
   if (error_if_nonfinite && !std::isfinite(norm)) {
     fail("clip_grad_norm_", "the norm of the gradients is ", norm,
-         ": a gradient is not finite, look for it with a smaller learning rate or in the data");
+         ", want a finite one: lower the learning rate, or look for NaN in the data");
   }
   const double scale = max_norm / (norm + 1e-6);
   if (scale >= 1) return norm;
@@ -122,7 +122,7 @@ double clip_grad_norm_(const std::vector<Tensor>& params, double max_norm, doubl
 
 void clip_grad_value_(const std::vector<Tensor>& params, double clip_value) {
   if (!(clip_value >= 0)) {
-    fail("clip_grad_value_", "clip_value is ", clip_value, ", it must be 0 or more");
+    fail("clip_grad_value_", "clip_value is ", clip_value, ", want at least 0");
   }
   const ProfilerRange range("clip_grad_value_");
   for (const Tensor& grad : gradients(params)) {

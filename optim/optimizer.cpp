@@ -8,6 +8,7 @@
 #include "../core/autograd.h"
 #include "../core/error.h"
 #include "../core/profiler.h"
+#include "internal/loops.h"
 
 namespace tern::optim {
 
@@ -19,43 +20,46 @@ Optimizer::Optimizer(const char* name, std::vector<std::vector<Tensor>> params,
   for (const auto& group : params_) {
     states_.emplace_back(group.size());
     for (const Tensor& param : group) {
-      if (!param.defined()) fail(name_, "parameter ", position, " is undefined");
+      if (!param.defined())
+        fail(name_, "parameter ", position, " is undefined, want a leaf tensor");
       if (!is_floating(param.dtype())) {
-        fail(name_, "parameter ", position, " is ", param, ", only f32 and f64 can be optimized");
+        fail(name_, "parameter ", position, " is ", param, ", want f32 or f64: convert it first");
       }
       if (!param.is_leaf()) {
         fail(name_, "parameter ", position, " (", param,
-             ") is the result of an operation: give the leaf it was made from");
+             ") is the result of an operation, want a leaf: pass the tensor it was computed from");
       }
       for (const Tensor* other : seen) {
         if (other->is_same(param)) {
           fail(name_, "parameter ", position, " (", param,
-               ") is given twice: each step would change it twice");
+               ") is given twice, want each parameter once: a step would update it twice");
         }
       }
       seen.push_back(&param);
       ++position;
     }
   }
-  if (seen.empty()) fail(name_, "there is no parameter to optimize: are modules registered?");
+  if (seen.empty())
+    fail(name_,
+         "params is empty, want at least one parameter: check that the modules are registered");
   initial_lr_.resize(params_.size());
 }
 
 void Optimizer::check(const Tensor& param, const Tensor& grad, const State& state) const {
   if (grad.shape() != param.shape() || grad.dtype() != param.dtype()) {
-    fail(name_, "a gradient is ", grad, " and its parameter ", param, ": they must be alike");
+    fail(name_, "a gradient is ", grad, ", want ", param, " as its parameter");
   }
   for (const Tensor& held : state.buffers) {
     if (held.defined() && (held.shape() != param.shape() || held.dtype() != param.dtype())) {
-      fail(name_, "a parameter has become ", param, " after steps as ", held,
-           ": convert the model first and make the optimizer after");
+      fail(name_, "a parameter is ", param, ", want ", held,
+           " as in the steps before: convert the model before constructing the optimizer");
     }
   }
 }
 
 namespace {
 
-/// The gradient is read, the parameter and the buffers are read and written.
+/// The gradient is read; the parameter and the buffers are read and written.
 int64_t bytes_touched(const Tensor& param, const auto& buffers) {
   int64_t tensors = 3;
   for (const Tensor& buffer : buffers) tensors += buffer.defined() ? 2 : 0;
@@ -67,7 +71,7 @@ int64_t bytes_touched(const Tensor& param, const auto& buffers) {
 void Optimizer::step() {
   for (size_t g = 0; g < params_.size(); ++g) {
     for (size_t i = 0; i < params_[g].size(); ++i) {
-      const Tensor grad = params_[g][i].grad();
+      const Tensor grad = gradient_to_use(params_[g][i]);
       if (grad.defined()) check(params_[g][i], grad, states_[g][i]);
     }
   }
@@ -76,12 +80,12 @@ void Optimizer::step() {
   for (size_t g = 0; g < params_.size(); ++g) {
     for (size_t i = 0; i < params_[g].size(); ++i) {
       const Tensor& param = params_[g][i];
-      const Tensor grad = param.grad();
+      const Tensor grad = gradient_to_use(param);
       if (!grad.defined()) continue;
       State& state = states_[g][i];
       ++state.steps;
-      // backward leaves gradients in the parameter's order; set_grad may have brought another one.
-      update(g, param, to_order(grad, param.order()), state);
+      // backward leaves gradients in the parameter's memory format; set_grad need not.
+      update(g, param, to_memory_format(grad, param.memory_format()), state);
       param.bump_version();
       if (range.recorded()) ProfilerRange::bytes(bytes_touched(param, state.buffers));
     }
@@ -91,15 +95,17 @@ void Optimizer::step() {
 void Optimizer::zero_grad(bool set_to_none) {
   for (const auto& group : params_) {
     for (const Tensor& param : group) {
+      if (set_to_none) {
+        param.set_grad({});
+        continue;
+      }
       const Tensor grad = param.grad();
       if (!grad.defined()) continue;
       NoGrad no_grad;
-      if (set_to_none) {
-        param.set_grad({});
-      } else if (grad.is_leaf()) {
+      if (grad.is_leaf()) {
         grad.zero_();
       } else {
-        // Made by backward with create_graph: a graph may still need the old values.
+        // From backward with create_graph: a graph may still need the old values.
         param.set_grad(zeros_like(param));
       }
     }
@@ -120,7 +126,7 @@ void Optimizer::set_lr(double lr) {
 }
 
 void Optimizer::set_lr(double lr, size_t group) {
-  if (!(lr >= 0) || !std::isfinite(lr)) fail(name_, "lr is ", lr, ", it must be 0 or more");
+  check_option(name_, "lr", lr);
   *find_field(group, "lr") = lr;
 }
 
@@ -132,16 +138,14 @@ std::optional<double> Optimizer::momentum(size_t group) const {
 }
 
 void Optimizer::set_momentum(double momentum, size_t group) {
-  if (!(momentum >= 0 && momentum < 1)) {
-    fail(name_, "momentum is ", momentum, ", it must be in [0, 1)");
-  }
+  check_option(name_, "momentum", momentum, 1.0);
   for (const char* option : {"momentum", "beta1"}) {
     if (double* value = find_field(group, option)) {
       *value = momentum;
       return;
     }
   }
-  fail(name_, "there is no momentum to set");
+  fail(name_, "the optimizer has no momentum, want momentum or beta1");
 }
 
 double Optimizer::initial_lr(size_t group) {
@@ -149,8 +153,13 @@ double Optimizer::initial_lr(size_t group) {
   return *initial_lr_[group];
 }
 
+void Optimizer::set_initial_lr(double lr, size_t group) {
+  check_option(name_, "initial_lr", lr);
+  initial_lr_.at(group) = lr;
+}
+
 Tensor& Optimizer::buffer(State& state, size_t i, const Tensor& param) {
-  if (!state.buffers[i].defined()) state.buffers[i] = zeros_like(param).detach();
+  if (!state.buffers[i].defined()) state.buffers[i] = zeros_like(param);
   return state.buffers[i];
 }
 
@@ -192,7 +201,7 @@ void Optimizer::load_state_dict(const StateDict& dict) {
     used.insert(name);
     const Tensor& value = dict.at(name);
     if (value.defined() && value.shape() == shape) return value;
-    wrong += " " + name + " is " + detail::text(value) + ", not " + to_string(shape) + ";";
+    wrong += " " + name + " is " + error_text(value) + ", want " + to_string(shape) + ";";
     return {};
   };
 
@@ -201,11 +210,13 @@ void Optimizer::load_state_dict(const StateDict& dict) {
   for (size_t g = 0; g < params_.size(); ++g) {
     const std::string prefix = "param_groups." + std::to_string(g) + ".";
     for (const OptionField& field : fields(g)) {
-      const Tensor value = find(prefix + field.name, Shape{}, true);
-      options[g].push_back(value.defined() ? value.item<double>() : 0.0);
+      const Tensor value = find(prefix + field.name, Shape{}, !field.optional);
+      options[g].push_back(value.defined() ? value.item<double>() : field.get());
     }
     const Tensor value = find(prefix + "initial_lr", Shape{}, false);
-    if (value.defined()) initial_lr[g] = value.item<double>();
+    if (!value.defined()) continue;
+    initial_lr[g] = value.item<double>();
+    check_option(name_, "initial_lr", *initial_lr[g]);
   }
 
   std::vector<std::vector<State>> states;
@@ -217,15 +228,20 @@ void Optimizer::load_state_dict(const StateDict& dict) {
       const std::string prefix = "state." + std::to_string(position++) + ".";
       const Tensor steps = find(prefix + "step", Shape{}, false);
       State& state = states[g][i];
-      if (steps.defined()) state.steps = steps.item<int64_t>();
-      if (state.steps < 0) wrong += " " + prefix + "step is negative;";
+      if (steps.defined()) {
+        const std::optional<int64_t> count = whole_number(steps);
+        if (!count) wrong += " " + prefix + "step, want a whole number of at least 0;";
+        state.steps = count.value_or(0);
+      }
       for (size_t b = 0; b < buffer_names_.size(); ++b) {
         const bool required = state.steps > 0 && b < always_;
         const Tensor value = find(prefix + buffer_names_[b], param.shape(), required);
         if (value.defined()) {
-          state.buffers[b] = to_order(value.detach().to(param.dtype()), param.order()).clone();
+          state.buffers[b] =
+              to_memory_format(value.detach().to(param.dtype()), param.memory_format()).clone();
         }
       }
+      if (state.steps > 0 && !is_complete(state)) missing += " the buffers of " + prefix + "step";
     }
   }
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-# Every public class has an example among the tests, and every source says its licence:
+# Every public class has an example among the tests, every public operation a row in
+# docs/operations.md, and every source its licence line:
 #   cmake -D ROOT=<source root> -P check_documentation.cmake
-# That the public members have comments is doxygen's to check (docs/Doxyfile).
+# Doxygen checks that every public member has a docstring (docs/Doxyfile).
 cmake_minimum_required(VERSION 3.25)
 
 set(mistakes 0)
@@ -10,25 +11,35 @@ macro(complain)
   math(EXPR mistakes "${mistakes} + 1")
 endmacro()
 
-# Classes of the public headers, by the names that docs/examples.dox uses: a `struct Options` and the
-# like count as well.
+# Removes namespace detail, which is not public, from `text`. A namespace of one line ends without a
+# comment.
+macro(remove_detail)
+  string(REGEX REPLACE "\nnamespace detail {\n[^\n]*\n}\n" "\n" text "${text}")
+  string(FIND "${text}" "\nnamespace detail {\n" begin)
+  string(FIND "${text}" "\n}  // namespace detail\n" end)
+  if(begin GREATER -1 AND end GREATER begin)
+    string(SUBSTRING "${text}" 0 ${begin} before)
+    string(SUBSTRING "${text}" ${end} -1 text)
+    string(PREPEND text "${before}")
+  endif()
+endmacro()
+
+# Classes of the public headers, by the names that docs/examples.dox uses. Structs count as well.
 set(class_count 0)
 file(READ "${ROOT}/docs/examples.dox" examples)
-foreach(room core ops nn optim data io)
-  file(GLOB headers "${ROOT}/${room}/*.h")
+foreach(folder core ops nn optim data io)
+  file(GLOB headers "${ROOT}/${folder}/*.h")
   foreach(header IN LISTS headers)
     file(READ "${header}" text)
-    if(text MATCHES "Private: not installed")
-      continue()
-    endif()
-    # Semicolons and brackets have a meaning in CMake's lists.
+    # Semicolons and brackets are special in CMake's lists.
     string(REGEX REPLACE "[][;\\]" " " text "${text}")
+    remove_detail()
     string(REGEX MATCHALL "\n(class|struct) [A-Za-z0-9:]+( final)?( : [^\n]*)? {" heads "\n${text}")
     foreach(head IN LISTS heads)
       string(REGEX REPLACE "\n(class|struct) ([A-Za-z0-9:]+).*" "\\2" name "${head}")
       math(EXPR class_count "${class_count} + 1")
       if(NOT examples MATCHES
-         "@class tern::([a-z]+::)*${name}\n +@snippet ([a-z_]+[.]cpp) ([A-Za-z0-9]+) ")
+         "@class tern::([a-z]+::)*${name}\n +@snippet ([a-z_/]+[.]cpp) ([A-Za-z0-9]+) ")
         complain("${header}: docs/examples.dox has no example of ${name}")
         continue()
       endif()
@@ -46,20 +57,53 @@ if(class_count EQUAL 0)
   message(FATAL_ERROR "no public classes under '${ROOT}'")
 endif()
 
+# Operations: what the headers of ops/ and core/tensor.h declare outside of classes and return as
+# tensors. docs/operations.md names each as `name(...)`, and in its tables no others.
+set(operations)
+file(READ "${ROOT}/docs/operations.md" listed)
+file(GLOB headers "${ROOT}/ops/*.h")
+foreach(header IN LISTS headers ITEMS "${ROOT}/core/tensor.h")
+  file(READ "${header}" text)
+  string(REPLACE "[[nodiscard]] " "" text "${text}")
+  string(REGEX REPLACE "[][;\\]" " " text "${text}")
+  remove_detail()
+  string(REGEX MATCHALL "\n(inline |std::[a-z]+<)*Tensor[A-Za-z0-9_, ]*>? [a-z0-9_]+[(]" heads
+                        "${text}")
+  foreach(head IN LISTS heads)
+    string(REGEX REPLACE ".* ([a-z0-9_]+)[(]" "\\1" name "${head}")
+    list(APPEND operations ${name})
+    if(NOT listed MATCHES "`${name}[`(]")
+      complain("${header}: docs/operations.md has no ${name}: add a row | `${name}(...)` | result |")
+    endif()
+  endforeach()
+endforeach()
+list(REMOVE_DUPLICATES operations)
+string(REGEX REPLACE "[][;\\]" " " rows "${listed}")
+string(REGEX MATCHALL "\n[|] `[^\n]*` [|]" rows "${rows}")
+foreach(row IN LISTS rows)
+  string(REGEX MATCHALL "`[a-z0-9_]+[(]" names "${row}")
+  foreach(name IN LISTS names)
+    string(REGEX REPLACE "[`(]" "" name "${name}")
+    if(NOT name IN_LIST operations)
+      complain("docs/operations.md: the headers declare no operation ${name}: remove it")
+    endif()
+  endforeach()
+endforeach()
+
 set(sources "${ROOT}/tern.h" "${ROOT}/run" "${ROOT}/CMakeLists.txt" "${ROOT}/docs/Doxyfile"
             "${ROOT}/.clang-format" "${ROOT}/.clang-tidy" "${ROOT}/.gitignore")
 file(GLOB found "${ROOT}/.ci/*")
 list(APPEND sources ${found})
-foreach(room core ops nn optim data io examples tests bench cmake docs)
+foreach(folder core ops nn optim data io examples tests bench cmake docs)
   foreach(name *.h *.cpp *.cmake *.in *.map *.supp *.sh *.py *.dox CMakeLists.txt)
-    file(GLOB_RECURSE found "${ROOT}/${room}/${name}")
+    file(GLOB_RECURSE found "${ROOT}/${folder}/${name}")
     list(APPEND sources ${found})
   endforeach()
 endforeach()
 foreach(source IN LISTS sources)
   file(READ "${source}" beginning LIMIT 120)
   if(NOT beginning MATCHES "^(#![^\n]*\n)?(//|#|/[*]) SPDX-License-Identifier: Apache-2[.]0( [*]/)?\n")
-    complain("${source}: it should begin with `SPDX-License-Identifier: Apache-2.0`")
+    complain("${source}: the first comment has to be `SPDX-License-Identifier: Apache-2.0`")
   endif()
 endforeach()
 
@@ -67,4 +111,6 @@ if(mistakes)
   message(FATAL_ERROR "${mistakes} mistakes in the documentation")
 endif()
 list(LENGTH sources source_count)
-message("${class_count} public classes with an example, ${source_count} sources with their licence")
+list(LENGTH operations operation_count)
+message("${class_count} public classes with an example, ${operation_count} operations listed, "
+        "${source_count} sources with their licence")

@@ -15,13 +15,13 @@ int main(int argc, char** argv) {
   app.add_option("--blocks", options.blocks, "residual blocks per stage (3: ResNet-20)")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  app.add_option("--epochs", options.epochs, "times to go through the training images")
+  app.add_option("--epochs", options.epochs, "passes over the training images")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  app.add_option("--batch-size", options.batch_size, "images in a step")
+  app.add_option("--batch-size", options.batch_size, "images per training step")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  app.add_option("--lr", options.lr, "learning rate at first")
+  app.add_option("--lr", options.lr, "initial learning rate")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.add_option("--workers", options.workers, "threads that prepare batches")
@@ -30,9 +30,9 @@ int main(int argc, char** argv) {
   app.add_option("--threads", threads, "threads that compute")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  app.add_option("--seed", options.seed, "of weights, order and augmentation")
+  app.add_option("--seed", options.seed, "seed of weights, order and augmentation")
       ->capture_default_str();
-  app.add_option("--save", options.save, "safetensors file for the weights");
+  app.add_option("--save", options.save, "safetensors file to write the weights to");
   CLI11_PARSE(app, argc, argv);
   try {
     tern::set_num_threads(threads);

@@ -3,24 +3,22 @@
 
 #include <tern/tern.h>
 
-#include <string>
-#include <vector>
-
 namespace resnet_cifar {
 
-/// Two 3x3 convolutions and a way around them: relu(bn(conv(relu(bn(conv(x))))) + x). Where the
-/// size changes, a 1x1 convolution takes the way around (option B of He et al., 2015).
+/// A 3x3 convolution, as all of the net's but those of its shortcuts.
+inline tern::nn::Conv2d convolution(int64_t in_channels, int64_t out_channels, int64_t stride = 1) {
+  return {in_channels, out_channels, 3, {.stride = stride, .padding = 1, .bias = false}};
+}
+
+/// Two 3x3 convolutions and a shortcut: relu(bn(conv(relu(bn(conv(x))))) + x). Where the size
+/// changes, the shortcut is a 1x1 convolution (option B of He et al., 2015).
 class BasicBlock : public tern::nn::Module {
  public:
   BasicBlock(int64_t in_channels, int64_t out_channels, int64_t stride)
-      : conv1(in_channels, out_channels, 3, {.stride = stride, .padding = 1, .bias = false}),
-        bn1(out_channels),
-        conv2(out_channels, out_channels, 3, {.padding = 1, .bias = false}),
-        bn2(out_channels) {
-    register_module("conv1", conv1);
-    register_module("bn1", bn1);
-    register_module("conv2", conv2);
-    register_module("bn2", bn2);
+      : conv1(register_module("conv1", convolution(in_channels, out_channels, stride))),
+        bn1(register_module("bn1", tern::nn::BatchNorm2d(out_channels))),
+        conv2(register_module("conv2", convolution(out_channels, out_channels))),
+        bn2(register_module("bn2", tern::nn::BatchNorm2d(out_channels))) {
     if (stride == 1 && in_channels == out_channels) return;
     downsample.push_back(
         tern::nn::Conv2d(in_channels, out_channels, 1, {.stride = stride, .bias = false}));
@@ -45,21 +43,11 @@ class BasicBlock : public tern::nn::Module {
 /// section 4.2, with 6 n + 2 layers: ResNet-20 for n = 3. Names are torchvision's.
 class ResNet : public tern::nn::Module {
  public:
-  explicit ResNet(int64_t n = 3, int64_t classes = 10) : fc(64, classes) {
-    register_module("conv1", conv1);
-    register_module("bn1", bn1);
-    int64_t channels = 16;
-    for (int64_t stage = 0; stage < 3; ++stage) {
-      const int64_t width = 16 << stage;
-      tern::nn::Sequential blocks;
-      for (int64_t i = 0; i < n; ++i) {
-        blocks.push_back(BasicBlock(channels, width, stage > 0 && i == 0 ? 2 : 1));
-        channels = width;
-      }
-      layers.push_back(blocks);
-      register_module("layer" + std::to_string(stage + 1), blocks);
-    }
-    register_module("fc", fc);
+  explicit ResNet(int64_t n = 3, int64_t classes = 10)
+      : layer1(register_module("layer1", stage(n, 16, 16))),
+        layer2(register_module("layer2", stage(n, 16, 32))),
+        layer3(register_module("layer3", stage(n, 32, 64))),
+        fc(register_module("fc", tern::nn::Linear(64, classes))) {
     apply([](tern::nn::Module& module) {
       if (const auto* conv = dynamic_cast<tern::nn::Conv2d*>(&module)) {
         tern::nn::init::kaiming_normal_(conv->weight(), 0.0, tern::nn::FanMode::fan_out,
@@ -69,15 +57,20 @@ class ResNet : public tern::nn::Module {
   }
 
   tern::Tensor forward(const tern::Tensor& x) override {
-    tern::Tensor h = bn1.forward_relu(conv1(x));
-    for (tern::nn::Sequential& layer : layers) h = layer(h);
+    const tern::Tensor h = layer3(layer2(layer1(bn1.forward_relu(conv1(x)))));
     return fc(flatten(adaptive_avg_pool2d(h, 1), 1));
   }
 
  private:
-  tern::nn::Conv2d conv1{3, 16, 3, {.padding = 1, .bias = false}};
-  tern::nn::BatchNorm2d bn1{16};
-  std::vector<tern::nn::Sequential> layers;
+  static tern::nn::Sequential stage(int64_t blocks, int64_t in_channels, int64_t out_channels) {
+    tern::nn::Sequential stage(BasicBlock(in_channels, out_channels, out_channels / in_channels));
+    while (stage.size() < blocks) stage.push_back(BasicBlock(out_channels, out_channels, 1));
+    return stage;
+  }
+
+  tern::nn::Conv2d conv1 = register_module("conv1", convolution(3, 16));
+  tern::nn::BatchNorm2d bn1 = register_module("bn1", tern::nn::BatchNorm2d(16));
+  tern::nn::Sequential layer1, layer2, layer3;
   tern::nn::Linear fc;
 };
 

@@ -14,7 +14,7 @@ namespace resnet_cifar {
 
 namespace {
 
-// Means and deviations of the training images' channels.
+// Means and standard deviations of the training images' channels.
 const data::Normalize kNormalize({0.4914, 0.4822, 0.4465}, {0.2470, 0.2435, 0.2616});
 
 void require_data(const std::string& directory) {
@@ -24,7 +24,8 @@ void require_data(const std::string& directory) {
                              std::filesystem::exists(root / "cifar-10-batches-bin" / file))) {
     return;
   }
-  throw Error((directory.empty() ? "CIFAR-10 is needed" : "no CIFAR-10 in " + directory) +
+  throw Error((directory.empty() ? "--data is not given"
+                                 : "--data is " + directory + ", which has no CIFAR-10") +
               ": unpack https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz (162 MiB) and give "
               "its directory with --data");
 }

@@ -31,7 +31,7 @@ struct Tick {
   std::string text;
 };
 
-/// Maps values to pixels, and knows where round numbers lie.
+/// Maps values to pixels, and finds round numbers for the axis.
 class Axis {
  public:
   Axis(double low, double high, bool log, double from, double to)
@@ -44,12 +44,12 @@ class Axis {
   }
 
   double at(double v) const {
-    const double share =
+    const double fraction =
         log_ ? std::log(v / low_) / std::log(high_ / low_) : (v - low_) / (high_ - low_);
-    return from_ + share * (to_ - from_);
+    return from_ + fraction * (to_ - from_);
   }
 
-  std::vector<Tick> ticks(double wanted, bool whole = false) const {
+  std::vector<Tick> ticks(double count, bool whole = false) const {
     std::vector<Tick> result;
     if (log_) {
       result = log_ticks({1, 2, 5});
@@ -57,7 +57,7 @@ class Axis {
       if (result.size() >= 2) return result;
       result.clear();
     }
-    const double rough = (high_ - low_) / wanted;
+    const double rough = (high_ - low_) / count;
     double unit = std::pow(10, std::floor(std::log10(rough)));
     double step = unit;
     for (double factor : {1.0, 2.0, 2.5, 5.0, 10.0}) {
@@ -118,7 +118,7 @@ std::string open_svg(double width, double height, const std::string& label) {
          "\" role=\"img\" aria-label=\"" + escaped(label) + "\">";
 }
 
-/// A dot with its tip; the wide clear ring makes it easy to hit.
+/// A dot with its tooltip; the wide transparent ring makes it easy to hit.
 std::string dot(double x, double y, double radius, const std::string& style,
                 const std::string& tip) {
   const std::string at = "<circle cx=\"" + px(x) + "\" cy=\"" + px(y) + "\" r=\"";
@@ -126,7 +126,7 @@ std::string dot(double x, double y, double radius, const std::string& style,
          "\" class=\"hit\"><title>" + escaped(tip) + "</title></circle></g>";
 }
 
-/// Where a stretch of steps is on average, and where most of it (all but a tenth at either end) is.
+/// The mean of consecutive steps, and their range without the lowest and highest tenth.
 struct Bucket {
   double x;
   double mean;

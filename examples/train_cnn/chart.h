@@ -4,14 +4,14 @@
 #include <string>
 #include <vector>
 
-/// Drawings of the report as inline SVG. Colours come from the page's style sheet by class, so they
-/// follow light and dark. Values that are not finite (or absurdly large) are left out.
+/// Charts of the report as inline SVG. Colours come from the page's style sheet by class, so they
+/// follow its light and dark themes. Values that are not finite (or above 1e30) are omitted.
 namespace train_cnn {
 
 struct Point {
   double x;
   double y;
-  std::string tip = {};  ///< shown under the pointer; escaped here
+  std::string tip = {};  ///< tooltip; escaped here
 };
 
 struct Series {
@@ -20,7 +20,7 @@ struct Series {
 };
 
 struct LineChart {
-  std::string label = {};  ///< says in words what is drawn, for those who cannot see it
+  std::string label = {};  ///< describes the chart in words, for screen readers
   std::string x_label = {};
   double x_from = 0;
   double x_to = 1;

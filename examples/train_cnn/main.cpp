@@ -27,16 +27,20 @@ int main(int argc, char** argv) {
   app.add_option("--workers", settings.workers, "Threads that prepare batches ahead")
       ->check(CLI::Range(int64_t{0}, int64_t{256}));
   app.add_flag("--flip,!--no-flip", settings.flip, "Mirror training images at random");
-  app.add_flag("--direct", settings.direct, "Convolve by oneDNN's direct algorithm only");
+  app.add_flag("--direct", settings.direct, "Use only oneDNN's direct convolution");
   app.add_option("--data", settings.data,
                  "Directory with the four idx files, plain or .gz (default: Debian's package)");
-  app.add_option("--out", settings.out,
-                 "Directory for metrics.csv, model.safetensors, report.html");
+  app.add_option("--out", settings.out, "Directory for the results and the checkpoint");
+  app.add_option("--from", settings.from,
+                 "Weights to begin with: .safetensors, .pt, .ckpt or .npz (default: random)");
   app.add_flag("--timings", settings.timings,
-               "Write seconds and images per second into the results as well");
+               "Also write seconds and images per second to the results");
+  app.add_flag("--resume", settings.resume,
+               "Go on from the checkpoint that an interrupted run (Ctrl-C) left in --out, with the "
+               "same flags: the results are those of an undisturbed run");
   app.add_option("--profile", settings.profile,
-                 "Show what takes the time in some steps of the first epoch, and write a trace of "
-                 "them to this file of the output directory")
+                 "Profile some steps of the first epoch, and write their trace to this file in the "
+                 "output directory")
       ->expected(0, 1)
       ->default_str("trace.json");
   try {
@@ -45,7 +49,8 @@ int main(int argc, char** argv) {
     return app.exit(error);
   }
   try {
-    train_cnn::train(settings);
+    // As a shell reports programs that a signal has ended.
+    if (const int signal = train_cnn::train(settings)) return 128 + signal;
   } catch (const std::exception& error) {
     std::cerr << "train_cnn: " << error.what() << "\n";
     return 1;

@@ -20,29 +20,29 @@ namespace {
 constexpr double kRedrawSeconds = 0.1;
 constexpr int kWidestBar = 40;
 constexpr int kNarrowestBar = 10;
-constexpr int kUsualNumbers = 52;  // kept free, so that the bar does not jump when they appear
+constexpr int kUsualNumbers = 52;  // reserved, so that the bar does not jump when they appear
 
 double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 std::string minutes(double seconds) {
-  // A guess of more than four days says nothing; it only makes the line long.
+  // An estimate above four days is useless and makes the line long.
   if (!(seconds >= 0 && seconds < 360000)) return "-:--";
   const auto whole = static_cast<int64_t>(std::ceil(seconds));
   const std::string rest = std::to_string(whole % 60);
   return std::to_string(whole / 60) + (rest.size() < 2 ? ":0" : ":") + rest;
 }
 
-/// As many of `parts`, from the first, as fit `columns`; the first is cut when even it does not.
+/// As many of the first `parts` as fit into `columns`; the first is cut if it does not fit.
 std::string fitting(const std::vector<std::string>& parts, int columns) {
-  const auto room = static_cast<size_t>(std::max(columns, 0));
+  const auto width = static_cast<size_t>(std::max(columns, 0));
   std::string text;
   for (const std::string& part : parts) {
-    if (!text.empty() && text.size() + 2 + part.size() > room) break;
+    if (!text.empty() && text.size() + 2 + part.size() > width) break;
     text += (text.empty() ? "" : "  ") + part;
   }
-  return text.substr(0, room);
+  return text.substr(0, width);
 }
 
 }  // namespace
@@ -96,14 +96,14 @@ void Progress::testing() {
 
 void Progress::draw() {
   drawn_ = options_.seconds();
-  const double share =
+  const double fraction =
       images_ > 0 ? std::clamp(static_cast<double>(done_) / static_cast<double>(images_), 0.0, 1.0)
                   : 0.0;
   const double elapsed = drawn_ - began_;
   const bool timed = done_ > 0 && elapsed > 0;
 
   const std::string epoch = "epoch " + std::to_string(epoch_) + "/" + std::to_string(epochs_);
-  std::string portion = std::to_string(static_cast<int>(100 * share)) + "%";
+  std::string portion = std::to_string(static_cast<int>(100 * fraction)) + "%";
   portion.insert(0, 4 - portion.size(), ' ');
   std::vector<std::string> parts{portion};
   if (done_ > 0) {
@@ -114,28 +114,28 @@ void Progress::draw() {
     parts.push_back("testing");
   } else if (timed) {
     parts.push_back(fixed(static_cast<double>(done_) / elapsed, 0) + " img/s");
-    if (share > 0) parts.push_back(minutes(elapsed * (1 - share) / share) + " left");
+    if (fraction > 0) parts.push_back(minutes(elapsed * (1 - fraction) / fraction) + " left");
   }
 
-  // The numbers come first; the bar takes what they leave.
-  const int room = columns();
+  // The numbers take precedence; the bar uses the remaining columns.
+  const int width = columns();
   const int beside = static_cast<int>(epoch.size()) + 1;
-  const std::string numbers = fitting(parts, room - beside - kNarrowestBar - 3);
-  const int free = room - beside - 3;
+  const std::string numbers = fitting(parts, width - beside - kNarrowestBar - 3);
+  const int free = width - beside - 3;
   const int inside = std::min({free - static_cast<int>(numbers.size()), kWidestBar,
                                std::max(free - kUsualNumbers, kNarrowestBar)});
   std::string text = epoch;
   if (inside >= kNarrowestBar) {
-    const int filled = static_cast<int>(share * inside);
+    const int filled = static_cast<int>(fraction * inside);
     std::string bar(static_cast<size_t>(inside), ' ');
     std::fill_n(bar.begin(), filled, '=');
     if (filled > 0 && filled < inside) bar[static_cast<size_t>(filled) - 1] = '>';
     text += " [" + bar + "] " + numbers;
   } else {
     parts.insert(parts.begin(), epoch);
-    text = fitting(parts, room);
+    text = fitting(parts, width);
   }
-  // Drawing over the old line and clearing what is left of it does not flicker.
+  // Overwriting the old line and clearing the rest of it avoids flicker.
   *options_.out << '\r' << text << "\x1b[K" << std::flush;
   bar_visible_ = true;
 }
@@ -165,7 +165,7 @@ void Progress::end(const Epoch& row) {
     std::vector<std::string> timed{text};
     if (training > 0) timed.push_back(fixed(static_cast<double>(done_) / training, 0) + " img/s");
     timed.push_back(fixed(elapsed, 1) + " s");
-    // The results stay whole on a narrow terminal; the timing is what may go.
+    // On a narrow terminal the timing is dropped first.
     text = fitting(timed, std::max(columns(), static_cast<int>(text.size())));
   }
   *options_.out << text << '\n' << std::flush;

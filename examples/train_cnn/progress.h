@@ -11,11 +11,11 @@
 
 namespace train_cnn {
 
-/// Where and how progress is shown. The defaults are those of a pipe; `console()` looks at stdout.
+/// Where and how progress is shown. The defaults suit a pipe; `console()` inspects stdout.
 struct ProgressOptions {
   std::ostream* out = nullptr;           ///< nullptr: std::cout
   bool terminal = false;                 ///< draw a bar that moves; otherwise one line per epoch
-  std::function<int()> width = {};       ///< columns, asked at every drawing; empty: 80
+  std::function<int()> width = {};       ///< columns, called at every redraw; empty: 80
   std::function<double()> seconds = {};  ///< a clock that never runs backwards; empty: steady_clock
 
   /// stdout as it is: a bar on a terminal (unless TERM is "dumb"), plain lines elsewhere.
@@ -26,8 +26,8 @@ struct ProgressOptions {
 ///
 /// On a terminal, one line per epoch is redrawn at most ten times a second,
 ///     epoch 2/6 [=====>    ]  63%  loss 0.312  acc 0.889  12345 img/s  0:07 left
-/// and the epoch's results replace it. Elsewhere there are only those results, one line per epoch,
-/// without control characters, times and speeds: two runs with one seed print the same bytes.
+/// and replaced by the epoch's results. Elsewhere only those results are printed, one line per
+/// epoch, without control characters, times and speeds: runs with one seed print the same bytes.
 ///
 ///     Progress progress(epochs, 60000, ProgressOptions::console());
 ///     for (...) {
@@ -38,7 +38,7 @@ struct ProgressOptions {
 ///     }
 class Progress {
  public:
-  /// `images` is what an epoch goes through; with 0 the bar stays empty.
+  /// `images` is the number of images per epoch; if it is 0, the bar stays empty.
   Progress(int64_t epochs, int64_t images, ProgressOptions options = {});
   /// Leaves the cursor on a line of its own, so that an error message does not join the bar.
   ~Progress();
@@ -47,12 +47,12 @@ class Progress {
 
   /// Starts an epoch (from 1) and its clock.
   void begin(int64_t epoch);
-  /// Images of this epoch gone through, and the mean loss and the accuracy (0 to 1) over them.
+  /// The images of this epoch processed so far, and their mean loss and accuracy (0 to 1).
   void update(int64_t images_done, double loss, double accuracy);
-  /// The epoch is trained and is being tested now.
+  /// Training of the epoch is finished, and its test begins.
   void testing();
-  /// Prints the epoch's line, which stays; on a terminal with the speed of training and the
-  /// seconds of the whole epoch, where they fit.
+  /// Prints the epoch's final line; on a terminal with the speed of training and the seconds of the
+  /// whole epoch, where they fit.
   void end(const Epoch& row);
   /// Prints a line of text between epochs or above the bar.
   void line(std::string_view text);

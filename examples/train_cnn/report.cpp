@@ -28,7 +28,7 @@ namespace {
 
 std::string waffle(double accuracy) {
   if (!(accuracy >= 0 && accuracy <= 1)) return {};
-  // Rounded against us: a full square means every picture was right.
+  // Rounded down: a full square means that every picture was right.
   const int right = static_cast<int>(std::floor(100 * accuracy + 1e-9));
   std::string svg =
       "<div class=\"waffle\"><svg viewBox=\"0 0 118 118\" role=\"img\" aria-label=\"" +
@@ -92,7 +92,7 @@ std::string curves_section(const Report& report) {
     first = std::fmin(first, x);
     last = std::fmax(last, x);
     const std::string tip = "epoch " + std::to_string(e.epoch) + ": ";
-    // A mean over an epoch belongs to its middle, a measurement after it to its end.
+    // A mean over an epoch is drawn at its middle, a measurement after it at its end.
     train_loss.points.push_back(
         {x - 0.5, e.train_loss, tip + "training loss " + fixed(e.train_loss, 4)});
     test_loss.points.push_back({x, e.test_loss, tip + "test loss " + fixed(e.test_loss, 4)});
@@ -124,8 +124,8 @@ std::string curves_section(const Report& report) {
   }
   if (html.empty()) return {};
   return section("How it learned",
-                 "Training values are means over an epoch, taken while the weights move, and stand "
-                 "at its middle; test values are measured at its end.",
+                 "Training values are means over an epoch, while the weights change, drawn at its "
+                 "middle; test values are measured at its end.",
                  "<div class=\"two\">" + html + "</div>");
 }
 

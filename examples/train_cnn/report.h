@@ -8,15 +8,15 @@
 #include <utility>
 #include <vector>
 
-/// What a training run hands to the page that shows it. Plain standard types: nothing here knows a
-/// tensor, so the page can be made from a log file just as well. Strings are UTF-8 and may hold
-/// anything; the page escapes them.
+/// The results of a training run, as input for the page that shows them. Standard types only, so
+/// the page can be made from a log file just as well. Strings are UTF-8 with any contents; the page
+/// escapes them.
 namespace train_cnn {
 
 inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
-/// One epoch, as the console, metrics.csv and the report show it. Accuracies are shares, 0 to 1.
-/// Values that are not finite are shown as such in tables and left out of the drawings.
+/// One epoch, as the console, metrics.csv and the report show it. Accuracies are fractions, 0
+/// to 1. Values that are not finite are shown as such in tables and omitted in charts.
 struct Epoch {
   int64_t epoch = 0;             ///< counts from 1
   double train_loss = kUnknown;  ///< mean over the epoch's batches, while the weights moved
@@ -24,8 +24,8 @@ struct Epoch {
   double test_loss = kUnknown;  ///< measured after the epoch
   double test_accuracy = kUnknown;
   double learning_rate = kUnknown;
-  /// Wall clock. Two runs with one seed differ in these two only, so leave them empty where the
-  /// bytes of the report are to be the same.
+  /// Wall clock. Two runs with one seed differ only in these two, so leave them empty to get the
+  /// same bytes.
   std::optional<double> seconds = {};
   std::optional<double> images_per_second = {};
 };
@@ -37,9 +37,8 @@ struct Filter {
   std::vector<float> weights = {};
 };
 
-/// What a batch norm believes about its input against what is so: per channel, the running
-/// statistics and those computed over the whole training set with the layers before it in eval
-/// mode. All four have one value per channel.
+/// A batch norm's running statistics against the true ones: those over the whole training set, with
+/// the layers before it in eval mode. All four have one value per channel.
 struct BatchNormStatistics {
   std::string name = {};
   std::vector<float> running_mean = {};
@@ -48,7 +47,7 @@ struct BatchNormStatistics {
   std::vector<float> true_var = {};
 };
 
-/// A test picture that the net got wrong, and how sure it was.
+/// A test picture that the net misclassified, and its confidence.
 struct Mistake {
   int64_t width = 0;
   int64_t height = 0;
@@ -56,10 +55,10 @@ struct Mistake {
   int64_t actual = 0;                ///< index into Report::class_names
   int64_t predicted = 0;
   double probability = kUnknown;  ///< given to the prediction, 0 to 1
-  int64_t index = 0;              ///< place in the test set
+  int64_t index = 0;              ///< in the test set
 };
 
-/// Everything on the page. Each part may be empty; its section is then left out.
+/// Everything on the page. Each part may be empty; its section is then omitted.
 struct Report {
   std::string title = "Fashion-MNIST";
   std::string subtitle = {};
@@ -72,13 +71,13 @@ struct Report {
   std::vector<std::vector<int64_t>> confusion = {};  ///< counts, [actual][predicted]
   std::vector<Filter> filters = {};
   std::vector<BatchNormStatistics> batch_norms = {};
-  std::vector<Mistake> mistakes = {};  ///< the surest first
+  std::vector<Mistake> mistakes = {};  ///< highest probability first
 };
 
-/// The page: one file of UTF-8 HTML that is also well-formed XML, with its style, drawings and
-/// pictures inside; it asks nothing of the network and runs no script. The same report gives the
-/// same bytes on every machine and in every locale. Never throws on odd contents: ragged,
-/// negative or non-finite values are left out.
+/// The page: one file of UTF-8 HTML that is also well-formed XML, with inline style, charts and
+/// pictures, without network access and scripts. The same report results in the same bytes on every
+/// machine and in every locale. Never throws on unexpected contents: ragged, negative or non-finite
+/// values are omitted.
 std::string report_html(const Report& report);
 
 }  // namespace train_cnn

@@ -32,7 +32,7 @@ std::string batch_norm_part(const BatchNormStatistics& bn) {
     const std::string tip = "channel " + std::to_string(c) + ": running ";
     means.push_back({true_mean, mean, tip + general(mean) + ", true " + general(true_mean)});
     variances.push_back({true_var, var, tip + general(var) + ", true " + general(true_var)});
-    // A mean near zero has no sensible relative error; the deviation it is divided by has.
+    // A mean near zero has no meaningful relative error, so its error is in standard deviations.
     worst_mean.take(std::abs(mean - true_mean) / std::sqrt(true_var), c);
     worst_var.take(std::abs(var - true_var) / true_var, c);
   }
@@ -62,11 +62,12 @@ std::string batch_norm_part(const BatchNormStatistics& bn) {
 std::string batch_norms_section(const Report& report) {
   std::string html;
   for (const BatchNormStatistics& bn : report.batch_norms) html += batch_norm_part(bn);
-  return section("Do the running statistics tell the truth?",
-                 "In training, a batch norm uses the batch at hand; afterwards, the running mean "
-                 "and variance it gathered. Each dot is a channel, against the same computed over "
-                 "the whole training set: on the dashed line, they agree.",
-                 html);
+  return section(
+      "Do the running statistics tell the truth?",
+      "In training, batch norm uses the statistics of the batch; afterwards, the running "
+      "mean and variance. Each dot is a channel: its running statistic against the true "
+      "one, over the whole training set. On the dashed line, they agree.",
+      html);
 }
 
 }  // namespace train_cnn

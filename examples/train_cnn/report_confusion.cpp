@@ -9,7 +9,7 @@
 namespace train_cnn {
 namespace {
 
-double share(int64_t part, int64_t whole) {
+double fraction(int64_t part, int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : kUnknown;
 }
 
@@ -20,9 +20,9 @@ std::string rate_cell(double rate, const std::string& tip) {
 
 std::string confusion_cell(const Report& report, const Confusion& matrix, size_t i, size_t j) {
   const int64_t count = matrix.count(i, j);
-  const double part = share(count, matrix.actual(i));
+  const double part = fraction(count, matrix.actual(i));
   if (count == 0 && i != j) return "<td class=\"none\">·</td>";
-  // Mistakes are few: the root makes them visible beside the diagonal.
+  // Mistakes are rare: the square root makes them visible beside the diagonal.
   const double strength = !std::isfinite(part) ? 0 : i == j ? 0.9 * part * part : std::sqrt(part);
   const std::string actual = class_name(report, static_cast<int64_t>(i));
   const std::string predicted = class_name(report, static_cast<int64_t>(j));
@@ -55,7 +55,9 @@ std::string confusion_words(const Report& report, const Confusion& matrix) {
              escaped(class_name(report, static_cast<int64_t>(pairs[k].predicted))) + "</b> (" +
              grouped(pairs[k].count) + ")";
   }
-  return words + ". Recall is how many of a class are found, precision how many so called are so.";
+  return words +
+         ". Recall is the fraction of a class that is found, precision the fraction of the "
+         "predictions of a class that are right.";
 }
 
 }  // namespace
@@ -74,11 +76,12 @@ std::string confusion_section(const Report& report, const Confusion& matrix) {
     const std::string name = class_name(report, static_cast<int64_t>(i));
     html += "<tr><th scope=\"row\">" + escaped(name) + "</th>";
     for (size_t j = 0; j < matrix.size(); ++j) html += confusion_cell(report, matrix, i, j);
-    html += rate_cell(share(matrix.count(i, i), matrix.actual(i)), "recall of " + name) + "</tr>";
+    html +=
+        rate_cell(fraction(matrix.count(i, i), matrix.actual(i)), "recall of " + name) + "</tr>";
   }
   html += "<tr><th scope=\"row\" class=\"corner\">precision %</th>";
   for (size_t j = 0; j < matrix.size(); ++j) {
-    html += rate_cell(share(matrix.count(j, j), matrix.predicted(j)),
+    html += rate_cell(fraction(matrix.count(j, j), matrix.predicted(j)),
                       "precision of " + class_name(report, static_cast<int64_t>(j)));
   }
   html += "<td class=\"rate\"></td></tr></tbody></table></div>";

@@ -8,11 +8,10 @@
 
 #include "report.h"
 
-/// The parts that report_html puts together. Each section is empty when the report holds nothing
-/// for it.
+/// The parts of report_html. Each section is empty if the report has no data for it.
 namespace train_cnn {
 
-/// The confusion counts as a square without negative numbers, whatever the report holds.
+/// The confusion counts as a square matrix without negative numbers, for any report.
 class Confusion {
  public:
   explicit Confusion(const Report& report) : counts_(report.confusion) {

@@ -5,8 +5,8 @@
 
 namespace train_cnn {
 
-/// The report's style sheet: light, dark, phone and paper.
-/// Colours are triples, so that a cell can mix its own strength: rgba(var(--good), .4).
+/// The report's style sheet: light, dark, narrow screens and print.
+/// Colours are triples, so that a cell can set its own opacity: rgba(var(--good), .4).
 inline constexpr std::string_view kReportStyle = R"(
 :root{color-scheme:light dark;
 --page:#f5f4f0;--card:#fff;--ink:#17191e;--soft:#5d6470;--line:#e4e3de;--well:#f1f0ec;

@@ -27,10 +27,10 @@ std::string general(double value, int digits) {
   return to_text(value, std::chars_format::general, digits);
 }
 
-std::string percent(double share, int decimals) {
-  std::string text = fixed(100 * share, decimals);
-  if (share < 1 && share > 0.99 && text == fixed(100, decimals)) {
-    text = fixed(100 * share, decimals + 1);
+std::string percent(double fraction, int decimals) {
+  std::string text = fixed(100 * fraction, decimals);
+  if (fraction < 1 && fraction > 0.99 && text == fixed(100, decimals)) {
+    text = fixed(100 * fraction, decimals + 1);
     if (text == fixed(100, decimals + 1)) text = "> 99." + std::string(size_t(decimals) + 1, '9');
   }
   return text + " %";

@@ -10,13 +10,14 @@ namespace train_cnn {
 
 /// `value` with exactly `decimals` digits after the point; "nan", "inf" or "-inf" otherwise.
 std::string fixed(double value, int decimals);
-/// The shortest of plain and scientific with at most `digits` significant digits: 0.1, 1e-05.
+/// The shorter of fixed and scientific notation with at most `digits` significant digits: 0.1,
+/// 1e-05.
 std::string general(double value, int digits = 4);
-/// A share as a percentage: 0.9137 -> "91.4 %". One that is not quite 1 never shows as 100.
-std::string percent(double share, int decimals = 1);
+/// A fraction as a percentage: 0.9137 -> "91.4 %". One below 1 is never shown as 100.
+std::string percent(double fraction, int decimals = 1);
 /// 60000 -> "60,000".
 std::string grouped(int64_t value);
-/// For element content and for attributes in double quotes; control characters become spaces.
+/// Escaped for element content and attributes in double quotes; control characters become spaces.
 std::string escaped(std::string_view text);
 
 }  // namespace train_cnn

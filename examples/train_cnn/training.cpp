@@ -6,14 +6,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <iostream>
 #include <optional>
 #include <vector>
 
+#include "interruption.h"
 #include "model.h"
 #include "progress.h"
-#include "report.h"
+#include "results.h"
+#include "run_state.h"
 #include "text.h"
 
 namespace train_cnn {
@@ -22,58 +23,9 @@ using namespace tern;
 
 namespace {
 
-// Mean and standard deviation of Fashion-MNIST's training pixels.
-constexpr double kMean = 0.2860;
-constexpr double kStd = 0.3530;
-constexpr int64_t kTestBatch = 500;
-constexpr size_t kMistakesShown = 30;
 constexpr int64_t kProfiledSteps = 20;
 
-// What a pass over labelled images has seen so far.
-struct Tally {
-  double loss_sum = 0;
-  int64_t right = 0;
-  int64_t count = 0;
-
-  void add(double mean_loss, const Tensor& logits, const Tensor& classes) {
-    const int64_t n = classes.size(0);
-    loss_sum += mean_loss * static_cast<double>(n);
-    right += sum(eq(argmax(logits, 1), classes).to(DType::i64)).item<int64_t>();
-    count += n;
-  }
-  double loss() const { return loss_sum / static_cast<double>(count); }
-  double accuracy() const { return static_cast<double>(right) / static_cast<double>(count); }
-};
-
-struct TestResult {
-  Tally tally;
-  std::vector<std::vector<int64_t>> confusion;  // [actual][predicted]
-  std::vector<Mistake> mistakes;                // the surest first
-};
-
-data::FashionMNIST open(const Settings& settings, bool train) {
-  std::vector<data::Transform> transforms;
-  if (train && settings.flip) transforms.push_back(data::RandomHorizontalFlip());
-  transforms.push_back(data::Normalize({kMean}, {kStd}));
-  return data::FashionMNIST(
-      {.train = train, .root = settings.data, .transform = data::Compose(transforms)});
-}
-
-// Results go to a directory that must work before hours of training, not after.
-void prepare_output(const std::string& directory, const std::string& profile) {
-  std::error_code error;
-  std::filesystem::create_directories(directory, error);
-  if (error) {
-    fail("train_cnn", "cannot make the output directory ", directory, ": ", error.message(),
-         "; choose another with --out");
-  }
-  const std::string probe = directory + "/.writable";
-  io::write_file_atomically(probe, "");
-  std::filesystem::remove(probe, error);
-  if (!profile.empty()) io::write_file_atomically(directory + "/" + profile, "");
-}
-
-// Runs the batch again to say where numbers stopped being finite.
+// Runs the batch again to find where values stopped being finite.
 [[noreturn]] void explain_loss(Cnn& net, const Tensor& x, double loss, int64_t epoch,
                                int64_t batch) {
   std::string where = "every module's output is finite, so the loss itself overflowed";
@@ -83,9 +35,10 @@ void prepare_output(const std::string& directory, const std::string& profile) {
     net(x);
   } catch (const nn::AnomalyError& anomaly) {
     where = "the first module whose output is not finite is " + anomaly.module();
+    if (!anomaly.operation().empty()) where += ", in operation " + anomaly.operation();
   }
-  fail("train_cnn", "the loss is ", loss, " in epoch ", epoch, ", batch ", batch, "; ", where,
-       "; try a lower --lr");
+  fail("train_cnn", "the loss is ", loss, " in epoch ", epoch, ", batch ", batch, " (", where,
+       "), want a finite one: try a lower --lr");
 }
 
 TestResult test(Cnn& net, const data::FashionMNIST& images) {
@@ -117,163 +70,153 @@ TestResult test(Cnn& net, const data::FashionMNIST& images) {
   return result;
 }
 
-void add_pictures(std::vector<Mistake>& mistakes, const data::ImageData& images) {
-  const auto size = static_cast<ptrdiff_t>(images.height * images.width);
-  for (Mistake& mistake : mistakes) {
-    const auto first = images.pixels.begin() + mistake.index * size;
-    mistake.width = images.width;
-    mistake.height = images.height;
-    mistake.pixels.assign(first, first + size);
-  }
-}
+// What a checkpoint keeps.
+struct Trained {
+  Cnn net;
+  data::DataLoader loader;
+  optim::SGD sgd;
+  optim::OneCycleLR schedule;
 
-std::vector<Filter> first_filters(const Cnn& net) {
-  const Tensor weight = net.state_dict().at("conv1.weight");
-  const int64_t height = weight.size(2), width = weight.size(3);
-  const auto values = weight.data<float>();
-  std::vector<Filter> filters;
-  for (int64_t k = 0; k < weight.size(0); ++k) {
-    const auto first = values.begin() + k * height * width;
-    filters.push_back({height, width, {first, first + height * width}});
-  }
-  return filters;
-}
+  Trained(const Settings& settings, const data::FashionMNIST& images)
+      : net(settings.direct ? ConvAlgorithm::direct : ConvAlgorithm::automatic),
+        loader(images, {.batch_size = settings.batch_size,
+                        .shuffle = true,
+                        .drop_last = true,
+                        .workers = settings.workers}),
+        sgd(net.parameters(), {.lr = settings.lr,
+                               .momentum = settings.momentum,
+                               .weight_decay = settings.weight_decay,
+                               .nesterov = settings.momentum > 0}),
+        schedule(sgd, {.max_lr = settings.lr, .total_steps = settings.epochs * loader.size()}) {}
 
-// The running statistics against those of the whole training set, batch norm by batch norm.
-std::vector<BatchNormStatistics> compare_statistics(const Cnn& net, const Settings& settings) {
-  Settings plain = settings;
-  plain.flip = false;
-  data::DataLoader loader(open(plain, true), {.batch_size = kTestBatch});
-  Cnn truth = net.clone();
-  nn::reestimate_batch_norm(truth, loader);
-  const StateDict running = net.state_dict(), measured = truth.state_dict();
-  std::vector<BatchNormStatistics> statistics;
-  for (const std::string name : {"bn1", "bn2"}) {
-    const std::string mean = name + ".running_mean", var = name + ".running_var";
-    statistics.push_back({name, running.at(mean).to_vector<float>(),
-                          running.at(var).to_vector<float>(), measured.at(mean).to_vector<float>(),
-                          measured.at(var).to_vector<float>()});
+  void save(const std::string& path, const RunState& run, const Settings& settings) const {
+    io::save_checkpoint(path, {.model = net.state_dict(),
+                               .optimizer = sgd.state_dict(),
+                               .scheduler = schedule.state_dict(),
+                               .loader = loader.state_dict(),
+                               .extra = run.state_dict(settings),
+                               .random = default_generator().state(),
+                               .epoch = run.epoch - 1});
   }
-  return statistics;
-}
-
-std::string metrics_csv(const std::vector<Epoch>& epochs, bool timings) {
-  std::string csv = "epoch,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate";
-  csv += timings ? ",seconds,images_per_second\n" : "\n";
-  for (const Epoch& row : epochs) {
-    csv += std::to_string(row.epoch);
-    for (const double value : {row.train_loss, row.train_accuracy, row.test_loss, row.test_accuracy,
-                               row.learning_rate}) {
-      csv += "," + fixed(value, 6);
-    }
-    if (timings) {
-      csv += "," + fixed(*row.seconds, 2) + "," + fixed(*row.images_per_second, 0);
-    }
-    csv += "\n";
+  RunState load(const std::string& path, const Settings& settings) {
+    const io::Checkpoint checkpoint = io::load_checkpoint(path);
+    RunState run = RunState::from(checkpoint.extra, settings);
+    net.load_state_dict(checkpoint.model);
+    sgd.load_state_dict(checkpoint.optimizer);
+    schedule.load_state_dict(checkpoint.scheduler);
+    loader.load_state_dict(checkpoint.loader);
+    default_generator().set_state(checkpoint.random.value());
+    return run;
   }
-  return csv;
-}
+};
 
 }  // namespace
 
-void train(const Settings& settings) {
+int train(const Settings& settings) {
+  Interruption interruption;
   if (settings.threads > 0) set_num_threads(settings.threads);
   const data::FashionMNIST train_images = open(settings, true);
   const data::FashionMNIST test_images = open(settings, false);
-  prepare_output(settings.out, settings.profile);
 
   manual_seed(settings.seed);
-  Cnn net(settings.direct ? ConvAlgorithm::direct : ConvAlgorithm::automatic);
-  data::DataLoader loader(train_images, {.batch_size = settings.batch_size,
-                                         .shuffle = true,
-                                         .drop_last = true,
-                                         .workers = settings.workers});
-  optim::SGD sgd(net.parameters(), {.lr = settings.lr,
-                                    .momentum = settings.momentum,
-                                    .weight_decay = settings.weight_decay,
-                                    .nesterov = settings.momentum > 0});
-  optim::OneCycleLR schedule(
-      sgd, {.max_lr = settings.lr, .total_steps = settings.epochs * loader.size()});
+  Trained trained(settings, train_images);
+  auto& [net, loader, sgd, schedule] = trained;
+  if (!settings.from.empty() && !settings.resume) {
+    net.load_state_dict(io::load_weights(settings.from));
+  }
+  prepare_output(settings);
+  const std::string checkpoint = settings.out + "/" + kCheckpoint;
+  RunState run;
+  if (settings.resume) run = trained.load(checkpoint, settings);
 
-  const int64_t images_per_epoch = loader.size() * settings.batch_size;
-  Progress progress(settings.epochs, images_per_epoch, ProgressOptions::console());
-  Report report;
+  const int64_t steps = loader.size();
+  Progress progress(settings.epochs, steps * settings.batch_size, ProgressOptions::console());
+  const auto done = [&] { return static_cast<int64_t>(run.step_losses.size()); };
+  if (settings.resume) progress.line("resumed after step " + std::to_string(done()));
   TestResult tested;
-  std::optional<Profiler> profiler;  // of steps in the middle, when everything has settled
-  const int64_t profile_from = loader.size() / 2 + 1;
-  const int64_t profile_to = std::min(profile_from + kProfiledSteps - 1, loader.size());
-  for (int64_t epoch = 1; epoch <= settings.epochs; ++epoch) {
+  std::optional<Profiler> profiler;  // of steps in the middle of the epoch, in steady state
+  const int64_t profile_from = steps / 2 + 1;
+  const int64_t profile_to = std::min(profile_from + kProfiledSteps - 1, steps);
+  while (run.epoch <= settings.epochs && !interruption.signal()) {
     const auto start = std::chrono::steady_clock::now();
-    progress.begin(epoch);
-    Tally tally;
-    int64_t batch = 0;
-    double lr = sgd.lr();
+    const double before = run.seconds;
+    progress.begin(run.epoch);
     for (const auto& [x, y] : loader) {
-      ++batch;
-      if (!settings.profile.empty() && epoch == 1 && batch == profile_from) profiler.emplace();
+      const int64_t batch = done() - (run.epoch - 1) * steps + 1;
+      if (!settings.profile.empty() && run.epoch == 1 && batch == profile_from) profiler.emplace();
       const Tensor logits = net(x);
       const Tensor loss = cross_entropy(logits, y);
       const double value = loss.item<double>();
-      if (!std::isfinite(value)) explain_loss(net, x, value, epoch, batch);
+      if (!std::isfinite(value)) explain_loss(net, x, value, run.epoch, batch);
       sgd.zero_grad();
       loss.backward();
-      lr = sgd.lr();
+      run.lr = sgd.lr();
       sgd.step();
       schedule.step();
       if (profiler && batch == profile_to) profiler->stop();
-      report.step_losses.push_back(value);
-      tally.add(value, logits.detach(), y);
-      progress.update(tally.count, tally.loss(), tally.accuracy());
+      run.step_losses.push_back(value);
+      run.tally.add(value, logits.detach(), y);
+      progress.update(run.tally.count, run.tally.loss(), run.tally.accuracy());
+      const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+      run.seconds = before + elapsed.count();
+      if (interruption.signal() && batch < steps) break;  // the loop itself ends the epoch
     }
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    if (done() < run.epoch * steps) break;
     progress.testing();
     tested = test(net, test_images);
-    Epoch row{.epoch = epoch,
-              .train_loss = tally.loss(),
-              .train_accuracy = tally.accuracy(),
+    Epoch row{.epoch = run.epoch,
+              .train_loss = run.tally.loss(),
+              .train_accuracy = run.tally.accuracy(),
               .test_loss = tested.tally.loss(),
               .test_accuracy = tested.tally.accuracy(),
-              .learning_rate = lr,
-              .seconds = elapsed.count(),
-              .images_per_second = static_cast<double>(tally.count) / elapsed.count()};
+              .learning_rate = run.lr,
+              .seconds = run.seconds,
+              .images_per_second = static_cast<double>(run.tally.count) / run.seconds};
     progress.end(row);
     if (profiler) {
       std::cout << "\nsteps " << profile_from << " to " << profile_to << ":\n" << profiler->table();
-      profiler->write_trace(settings.out + "/" + settings.profile);
+      io::write_trace(*profiler, settings.out + "/" + settings.profile);
       std::cout << "wrote " << settings.profile << " to " << settings.out
                 << " (open it with ui.perfetto.dev)\n\n";
       profiler.reset();
     }
     if (!settings.timings) row.seconds = row.images_per_second = std::nullopt;
-    report.epochs.push_back(row);
+    run.epochs.push_back(row);
+    run.tally = {};
+    run.seconds = 0;
+    ++run.epoch;
+    if (run.epoch > settings.epochs) break;
+    // Whatever ends the program from now on, this epoch is kept.
+    try {
+      trained.save(checkpoint, run, settings);
+    } catch (const Error& error) {
+      progress.line(error.what());
+    }
+    const Report so_far = report_so_far(run, tested, settings, steps);
+    const std::string wrong = write_results(run, so_far, settings, nullptr);
+    if (!wrong.empty()) progress.line(wrong);
   }
 
-  report.subtitle =
-      "A convolutional net with batch normalization, trained with Tern " + std::string(kVersion);
-  report.settings = {{"epochs", std::to_string(settings.epochs)},
-                     {"batch size", std::to_string(settings.batch_size)},
-                     {"highest learning rate", general(settings.lr)},
-                     {"momentum", general(settings.momentum)},
-                     {"weight decay", general(settings.weight_decay)},
-                     {"random flips", settings.flip ? "yes" : "no"},
-                     {"seed", std::to_string(settings.seed)},
-                     {"threads", std::to_string(num_threads())}};
-  report.test_accuracy = tested.tally.accuracy();
-  report.test_loss = tested.tally.loss();
-  report.class_names = data::FashionMNIST::class_names();
-  report.confusion = tested.confusion;
-  report.filters = first_filters(net);
-  report.batch_norms = compare_statistics(net, settings);
-  report.mistakes = std::move(tested.mistakes);
-  report.mistakes.resize(std::min(report.mistakes.size(), kMistakesShown));
-  add_pictures(report.mistakes, test_images.data());
-
-  io::write_file_atomically(settings.out + "/metrics.csv",
-                            metrics_csv(report.epochs, settings.timings));
-  io::save_safetensors(net.state_dict(), settings.out + "/model.safetensors");
-  io::write_file_atomically(settings.out + "/report.html", report_html(report));
+  const bool over = run.epoch > settings.epochs;
+  std::string wrong;
+  try {
+    trained.save(checkpoint, run, settings);
+  } catch (const Error& error) {
+    wrong = std::string(error.what()) + "; ";
+  }
+  if (over && tested.tally.count == 0) tested = test(net, test_images);  // resumed at its end
+  const Report report = over ? final_report(run, tested, settings, net, test_images.data())
+                             : report_so_far(run, tested, settings, steps);
+  wrong += write_results(run, report, settings, over ? &net : nullptr);
+  if (!wrong.empty()) fail("train_cnn", "not everything could be written: ", wrong);
+  if (!over) {
+    progress.line("interrupted after step " + std::to_string(done()) + ": " + settings.out +
+                  " has the checkpoint, go on with the same flags and --resume");
+    return interruption.signal();
+  }
   std::cout << "wrote metrics.csv, model.safetensors and report.html to " << settings.out << "\n"
             << "test accuracy " << fixed(report.test_accuracy, 4) << "\n";
+  return 0;
 }
 
 }  // namespace train_cnn

@@ -6,27 +6,31 @@
 
 namespace train_cnn {
 
-/// What the flags of train_cnn set.
+/// The flags of train_cnn.
 struct Settings {
   int64_t epochs = 10;
   int64_t batch_size = 64;
-  double lr = 0.1;  ///< the highest of the one-cycle schedule
+  double lr = 0.1;  ///< maximum of the one-cycle schedule
   double momentum = 0.9;
   double weight_decay = 5e-4;
   uint64_t seed = 0;
-  int threads = 0;  ///< 0: as many as there are processors
+  int threads = 0;  ///< 0: one per processor
   int64_t workers = 1;
   bool flip = true;          ///< mirror training images at random
   bool direct = false;       ///< no Winograd convolution
   std::string data = "";     ///< directory; empty: Debian's package
   std::string out = "out";   ///< directory for results
+  std::string from = "";     ///< weights to begin with, of any format; empty: random ones
   bool timings = false;      ///< also write wall-clock figures into the results
-  std::string profile = "";  ///< name of a trace of some steps, inside out; empty: none
+  std::string profile = "";  ///< file in `out` for a trace of some steps; empty: none
+  bool resume = false;       ///< go on from the checkpoint in `out`
 };
 
-/// Trains, tests, and writes metrics.csv, model.safetensors and report.html into settings.out.
-/// Prints progress and, as the last line, "test accuracy 0.9xyz". Throws tern::Error with a message
-/// for the user where the data, the output or the settings do not allow it.
-void train(const Settings& settings);
+/// Trains, tests, and writes metrics.csv, model.safetensors and report.html into settings.out, and
+/// checkpoint.safetensors after every epoch. Prints progress and, as the last line, "test accuracy
+/// 0.9xyz". At SIGINT or SIGTERM it finishes the step, writes the checkpoint, the metrics and the
+/// page of the epochs so far, and returns the signal; else 0. Throws tern::Error with a message for
+/// the user if the data, the output directory or the settings are unusable.
+int train(const Settings& settings);
 
 }  // namespace train_cnn

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batch norm on raw memory: the signature that both backends share. Private: not installed.
+// Batch norm on raw memory.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "dispatch.h"
 
 namespace tern::kernels::batch_norm {
 
@@ -26,6 +28,10 @@ struct Problem {
   const T* bias;
   double eps;
   bool relu;
+  /// The size of the first axis, if oneDNN's primitives are to compute it (float32 only), else 0.
+  int64_t primitive_images = 0;
+  /// workspace_bytes() bytes that the forward pass leaves for the backward pass, or null.
+  uint8_t* workspace = nullptr;
 };
 
 /// Per channel; var is the biased one (divided by n). double also for float32, so that nothing is
@@ -48,37 +54,57 @@ struct Gradients {
 /// 1 / sqrt(var + eps). A channel of equal values has no scale: with eps = 0 it is normalized to 0.
 double inverse_std(double var, double eps, bool of_batch);
 
-/// float32, on loops for the machine's instruction set; the same bits for every number of threads
-/// and on every machine.
-void forward_training(const Problem<float>& p, double* mean, double* var, float* y);
+/// What the primitives want with relu, for a mask; 0 for everything else.
+size_t workspace_bytes_fast(const Problem<float>& p);
+template <class T>
+size_t workspace_bytes(const Problem<T>& p) {
+  return dispatch(
+      workspace_bytes_fast, [](const Problem<T>&) { return size_t{0}; }, p);
+}
+
+/// @name y, by the statistics of x, which are left in mean and var; by given ones; and the
+/// gradients. The fast ones are float32 on loops for the machine's instruction set: the same bits
+/// for every number of threads and on every machine.
+/// @{
+
+void forward_training_fast(const Problem<float>& p, double* mean, double* var, float* y);
+template <class T>
+void forward_training_reference(const Problem<T>& p, double* mean, double* var, T* y);
+template <class T>
+void forward_training(const Problem<T>& p, double* mean, double* var, T* y) {
+  dispatch(forward_training_fast, forward_training_reference<T>, p, mean, var, y);
+}
+
+void forward_fast(const Problem<float>& p, const Statistics& statistics, float* y);
+template <class T>
+void forward_reference(const Problem<T>& p, const Statistics& statistics, T* y);
+template <class T>
+void forward(const Problem<T>& p, const Statistics& statistics, T* y) {
+  dispatch(forward_fast, forward_reference<T>, p, statistics, y);
+}
+
+void backward_fast(const Problem<float>& p, const Statistics& statistics, const float* dy,
+                   const Gradients<float>& gradients);
+template <class T>
+void backward_reference(const Problem<T>& p, const Statistics& statistics, const T* dy,
+                        const Gradients<T>& gradients);
+template <class T>
+void backward(const Problem<T>& p, const Statistics& statistics, const T* dy,
+              const Gradients<T>& gradients) {
+  dispatch(backward_fast, backward_reference<T>, p, statistics, dy, gradients);
+}
+/// @}
+
+/// What forward_fast computes per channel: y = (x - center) * scale + shift.
+void constants_of(const Problem<float>& p, const Statistics& statistics, float* center,
+                  float* scale, float* shift);
+
+/// oneDNN's primitives. They normalize by statistics that are given.
+namespace onednn {
+size_t workspace_bytes(const Problem<float>& p);
 void forward(const Problem<float>& p, const Statistics& statistics, float* y);
 void backward(const Problem<float>& p, const Statistics& statistics, const float* dy,
               const Gradients<float>& gradients);
-/// What forward computes per channel: y = (x - center) * scale + shift.
-void constants_of(const Problem<float>& p, const Statistics& statistics, float* center,
-                  float* scale, float* shift);
-/// The statistics alone, as forward_training computes them.
-void statistics_of(const Problem<float>& p, double* mean, double* var);
-
-/// float32 on oneDNN's primitives. `images` is the size of the first axis. With relu, forward
-/// leaves a mask of workspace_bytes() bytes for backward.
-namespace onednn {
-size_t workspace_bytes(const Problem<float>& p, int64_t images);
-void forward(const Problem<float>& p, int64_t images, const Statistics& statistics, float* y,
-             uint8_t* workspace);
-void backward(const Problem<float>& p, int64_t images, const Statistics& statistics,
-              const float* dy, const uint8_t* workspace, const Gradients<float>& gradients);
 }  // namespace onednn
-
-/// The same, written to be read: float64, and the oracle for float32.
-namespace reference {
-template <class T>
-void forward_training(const Problem<T>& p, double* mean, double* var, T* y);
-template <class T>
-void forward(const Problem<T>& p, const Statistics& statistics, T* y);
-template <class T>
-void backward(const Problem<T>& p, const Statistics& statistics, const T* dy,
-              const Gradients<T>& gradients);
-}  // namespace reference
 
 }  // namespace tern::kernels::batch_norm

@@ -4,29 +4,17 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../../core/profiler.h"
+#include "../../core/op_scope.h"
 #include "batch_norm.h"
 #include "batch_norm_loops.h"
 #include "batch_norm_walk.h"
-#include "winograd.h"
+#include "isa.h"
 
 namespace tern::kernels::batch_norm {
 
 namespace {
 
-const Loops& choose_loops() {
-#if defined(__x86_64__)
-  if (winograd::available()) {
-    return winograd::preferred_isa() == winograd::Isa::avx512 ? avx512_loops() : avx2_loops();
-  }
-#endif
-  return baseline_loops();
-}
-
-const Loops& loops() {
-  static const Loops& chosen = choose_loops();
-  return chosen;
-}
+const Loops& loops() { return *isa_kernels().batch_norm; }
 
 float median(float a, float b, float c) {
   return std::max(std::min(a, b), std::min(std::max(a, b), c));
@@ -46,7 +34,8 @@ float pivot(const Layout& layout, const float* x, int64_t c) {
   return std::isfinite(p) ? p : 0.0f;
 }
 
-/// Whether a result is best written around the caches, because nobody will find it there.
+/// Whether a result is best written around the caches, because it would be evicted before it is
+/// read.
 bool outgrows_caches(const Layout& layout) {
   constexpr int64_t kLargest = int64_t{12} << 20;
   return layout.count() * layout.channels * static_cast<int64_t>(sizeof(float)) > kLargest;
@@ -70,7 +59,7 @@ void set_forward(const Problem<float>& p, const Statistics& statistics, int64_t 
 // y may be null where map is false.
 void map_forward(const Walk& walk, const Problem<float>& p, const Constants& constants, bool sum,
                  bool map, Pass::Finish finish, float* y) {
-  ProfilerRange::implementation(winograd::loops_name());
+  OpScope::implementation(cpu::loops_name());
   const bool stream = outgrows_caches(p.layout);
   if (walk.by_columns()) {
     const Channels& columns = constants.columns();
@@ -123,17 +112,25 @@ void run_training(const Problem<float>& p, bool map, double* mean, double* var, 
   map_forward(walk, p, constants, true, map, finish, y);
 }
 
+// Whether oneDNN's primitives compute it: asked to, and with the mask that they left forward.
+bool by_primitives(const Problem<float>& p) {
+  return p.primitive_images > 0 && (p.workspace || onednn::workspace_bytes(p) == 0);
+}
+
 }  // namespace
 
-void forward_training(const Problem<float>& p, double* mean, double* var, float* y) {
-  run_training(p, true, mean, var, y);
+size_t workspace_bytes_fast(const Problem<float>& p) {
+  return p.primitive_images > 0 ? onednn::workspace_bytes(p) : 0;
 }
 
-void statistics_of(const Problem<float>& p, double* mean, double* var) {
-  run_training(p, false, mean, var, nullptr);
+void forward_training_fast(const Problem<float>& p, double* mean, double* var, float* y) {
+  const bool primitives = by_primitives(p);
+  run_training(p, !primitives, mean, var, y);
+  if (primitives) onednn::forward(p, {mean, var, true}, y);
 }
 
-void forward(const Problem<float>& p, const Statistics& statistics, float* y) {
+void forward_fast(const Problem<float>& p, const Statistics& statistics, float* y) {
+  if (by_primitives(p)) return onednn::forward(p, statistics, y);
   const Walk walk(p.layout, 1);
   const Constants constants(p.layout, walk.columns());
   const auto finish = [&](int64_t begin, int64_t end, const double*, const double*) {
@@ -148,9 +145,10 @@ void constants_of(const Problem<float>& p, const Statistics& statistics, float* 
   for (int64_t c = 0; c < p.layout.channels; ++c) set_forward(p, statistics, c, constants);
 }
 
-void backward(const Problem<float>& p, const Statistics& statistics, const float* dy,
-              const Gradients<float>& gradients) {
-  ProfilerRange::implementation(winograd::loops_name());
+void backward_fast(const Problem<float>& p, const Statistics& statistics, const float* dy,
+                   const Gradients<float>& gradients) {
+  if (by_primitives(p)) return onednn::backward(p, statistics, dy, gradients);
+  OpScope::implementation(cpu::loops_name());
   const Walk walk(p.layout, 2);
   const Constants constants(p.layout, walk.columns());
   const Channels& channels = constants.channels();

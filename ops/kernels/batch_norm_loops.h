@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The float32 loops of batch norm, one set per instruction set. All sets give the same bits: every
-// sum has an order fixed by the shape, and no product is fused into a sum. Private: not installed.
+// sum has an order fixed by the shape, and no product is fused into a sum.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +32,8 @@ struct Matrix {
   bool stream = false;
 };
 
+/// Rows that are summed in float before double takes over.
+inline constexpr int64_t kRowBlock = 64;
 /// The longest line of columns that a call for sums may have.
 inline constexpr int64_t kMaxColumns = 1024;
 
@@ -58,11 +60,5 @@ struct Loops {
   void (*run_backward)(int64_t count, const float* x, const float* dy, const Channel& channel,
                        bool relu, bool through, bool stream, float* dx);
 };
-
-const Loops& baseline_loops();
-#if defined(__x86_64__)
-const Loops& avx2_loops();
-const Loops& avx512_loops();
-#endif
 
 }  // namespace tern::kernels::batch_norm

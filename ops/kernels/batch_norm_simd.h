@@ -1,27 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loops of batch_norm_loops.h, written once over a vector type: `Vec` of kLanes floats, which
-// the including file defines, with stream, drain and in_register, after it has chosen its
-// instruction set. No header may be included here: it would be compiled for that instruction set. V
-// is Vec, or float for what is left over.
+// The loops of batch_norm_loops.h, over the vectors of simd.h. V is Vec, or float for what is left
+// over. stream, drain and in_register are the including source's.
 
 namespace tern::kernels::batch_norm {
 namespace {
 
-constexpr int64_t kBlock = 64;  // rows that are summed in float before double takes over
-constexpr int kStep = 8;        // of them, how many are read in one sweep over the columns
-constexpr int64_t kRunWidth =
-    32;  // a run of one channel is summed as a matrix of that many columns
-
-template <class V>
-inline V load(const float* p) {
-  V v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
-}
-template <class V>
-inline void store(float* p, V v) {
-  __builtin_memcpy(p, &v, sizeof v);
-}
+constexpr int kStep = 8;  // of kRowBlock rows, how many are read in one sweep over the columns
+constexpr int64_t kRunWidth = 32;  // a run of one channel is summed as a matrix of such rows
 
 /// Results go around the caches if kStream and p is aligned to vectors; drain() makes them visible
 /// to other threads.
@@ -33,16 +18,7 @@ inline void write(float* p, V v) {
     store(p, v);
   }
 }
-inline void in_register(float) {}
 inline bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % sizeof(Vec) == 0; }
-
-/// f(Vec{}, j) for whole vectors of columns, f(float{}, j) for the rest.
-template <class F>
-inline void for_columns(int64_t columns, F&& f) {
-  int64_t j = 0;
-  for (; j + kLanes <= columns; j += kLanes) f(Vec{}, j);
-  for (; j < columns; ++j) f(float{}, j);
-}
 
 // NaN passes: neither NaN < 0 nor NaN <= 0.
 template <bool kRelu, class V>
@@ -63,10 +39,10 @@ inline V uncut(V dy, V d, V scale, V shift) {
 
 template <int kRows, class Read>
 inline void add_rows(int64_t columns, float* first, float* second, Read&& read) {
-  for_columns(columns, [&](auto v, int64_t j) {
-    using V = decltype(v);
+  for_lanes(columns, [&](auto lanes, int64_t j) {
+    using V = typename decltype(lanes)::Float;
     V a = load<V>(first + j), b = load<V>(second + j);
-    read(v, j, a, b, std::integral_constant<int, kRows>{});
+    read(V{}, j, a, b, std::integral_constant<int, kRows>{});
     store(first + j, a);
     store(second + j, b);
   });
@@ -77,8 +53,8 @@ inline void add_rows(int64_t columns, float* first, float* second, Read&& read) 
 template <class Add>
 inline void sum_columns(const Matrix& m, double* first, double* second, Add&& add) {
   alignas(64) float a[kMaxColumns], b[kMaxColumns];
-  for (int64_t start = 0; start < m.rows; start += kBlock) {
-    const int64_t end = start + kBlock < m.rows ? start + kBlock : m.rows;
+  for (int64_t start = 0; start < m.rows; start += kRowBlock) {
+    const int64_t end = start + kRowBlock < m.rows ? start + kRowBlock : m.rows;
     for (int64_t j = 0; j < m.columns; ++j) a[j] = b[j] = 0;
     int64_t row = start;
     for (; row + kStep <= end; row += kStep) {
@@ -134,13 +110,14 @@ inline void map_columns(const Matrix& m, F&& f) {
   constexpr int kRows = 4;
   int64_t row = 0;
   for (; row + kRows <= m.rows; row += kRows) {
-    for_columns(m.columns, [&](auto v, int64_t j) {
-      f(v, j, std::integral_constant<int, kRows>{}, row * m.stride + j);
+    for_lanes(m.columns, [&](auto lanes, int64_t j) {
+      f(typename decltype(lanes)::Float{}, j, std::integral_constant<int, kRows>{},
+        row * m.stride + j);
     });
   }
   for (; row < m.rows; ++row) {
-    for_columns(m.columns, [&](auto v, int64_t j) {
-      f(v, j, std::integral_constant<int, 1>{}, row * m.stride + j);
+    for_lanes(m.columns, [&](auto lanes, int64_t j) {
+      f(typename decltype(lanes)::Float{}, j, std::integral_constant<int, 1>{}, row * m.stride + j);
     });
   }
 }
@@ -183,8 +160,9 @@ void column_backward(const Matrix& m, const float* x, const float* dy, const Cha
 template <class Add>
 inline void sum_run(int64_t count, double& first, double& second, Add&& add) {
   constexpr int kVectors = kRunWidth / kLanes;
-  for (int64_t start = 0; start < count; start += kBlock * kRunWidth) {
-    const int64_t end = start + kBlock * kRunWidth < count ? start + kBlock * kRunWidth : count;
+  for (int64_t start = 0; start < count; start += kRowBlock * kRunWidth) {
+    const int64_t end =
+        start + kRowBlock * kRunWidth < count ? start + kRowBlock * kRunWidth : count;
     Vec a[kVectors] = {}, b[kVectors] = {};
     int64_t i = start;
     for (; i + kRunWidth <= end; i += kRunWidth) {
@@ -229,7 +207,8 @@ inline void map_run(int64_t count, const float* p, F&& f) {
   int64_t i = 0;
   for (; i < count && !aligned(p + i); ++i) f(float{}, i);
   const int64_t start = i;
-  for_columns(count - start, [&](auto v, int64_t j) { f(v, start + j); });
+  for_lanes(count - start,
+            [&](auto lanes, int64_t j) { f(typename decltype(lanes)::Float{}, start + j); });
 }
 
 template <bool kRelu, bool kStream>

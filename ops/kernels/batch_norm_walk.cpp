@@ -8,19 +8,15 @@ namespace tern::kernels::batch_norm {
 
 namespace {
 
-constexpr int64_t kChunk = 32768;         // elements worth waking a thread for
 constexpr int64_t kMapChunk = 262144;     // elements read and written in a row
 constexpr int64_t kMaxChunks = 64;        // of columns
-constexpr int64_t kRowBlock = 64;         // rows that the loops sum in float
 constexpr int64_t kShortPlane = 24;       // planes below that are walked as columns
 constexpr int64_t kLongestLine = 4096;    // columns made of several rows
 constexpr int64_t kCacheBytes = 1 << 19;  // what a core surely keeps between two passes
 constexpr int64_t kPiece = 65536;         // of a very large plane
 
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 int64_t grain_for(int64_t elements_per_item) {
-  return std::max<int64_t>(1, kChunk / std::max<int64_t>(1, elements_per_item));
+  return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, elements_per_item));
 }
 
 }  // namespace
@@ -73,14 +69,14 @@ Walk::Walk(const Layout& layout, int arrays)
     rest_ = layout.outer % merged * channels;
     tile_ = std::min(columns_, kMaxColumns);
     tiles_ = divide_up(columns_, tile_);
-    const int64_t rows = std::max(divide_up(kChunk, tile_), divide_up(rows_, kMaxChunks));
+    const int64_t rows = std::max(divide_up(kGrain, tile_), divide_up(rows_, kMaxChunks));
     chunk_rows_ = divide_up(rows, kRowBlock) * kRowBlock;
     chunks_ = divide_up(rows_, chunk_rows_);
   } else {
     pieces_ = divide_up(layout.inner, kPiece);
     piece_ = divide_up(layout.inner, pieces_);
     units_ = layout.outer * pieces_;
-    chunk_units_ = std::max(divide_up(kChunk, piece_), divide_up(units_, kMaxChunks));
+    chunk_units_ = std::max(divide_up(kGrain, piece_), divide_up(units_, kMaxChunks));
     chunks_ = divide_up(units_, chunk_units_);
   }
 }

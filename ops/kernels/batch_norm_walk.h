@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How batch norm's loops go over a tensor, and who adds up what. Private: not installed.
+// How batch norm's loops go over a tensor, and who adds up what.
 //
 // Note [Sums fixed by the shape]
 // A tensor is cut into chunks whose size depends on the shape alone. Within a chunk float32 sums of
@@ -7,8 +7,8 @@
 // decide who computes a chunk, never what is in it.
 #pragma once
 
-#include "../../core/memory.h"
-#include "../../core/parallel.h"
+#include "../../core/internal/memory.h"
+#include "../../core/internal/parallel.h"
 #include "batch_norm.h"
 #include "batch_norm_loops.h"
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // exp, log, tanh and the like of n float32 numbers, with the widest vectors that the CPU has and
-// the same bits whatever they are. Private: not installed.
+// the same bits whatever they are.
 #pragma once
 
 #include <cstdint>
+
+#include "isa.h"
 
 namespace tern::kernels {
 
@@ -11,6 +13,7 @@ namespace tern::kernels {
 struct Functions {
   /// y = exp(x - shift); 0 for -inf, inf from 88.73 on, subnormal results included
   void (*exp)(int64_t n, const float* x, float shift, float* y);
+  void (*exp_of)(int64_t n, const float* x, float* y);
   /// y[i] = exp(x[i] - shifts[i])
   void (*exp_difference)(int64_t n, const float* x, const float* shifts, float* y);
   void (*log)(int64_t n, const float* x, float* y);
@@ -19,18 +22,16 @@ struct Functions {
   void (*erf)(int64_t n, const float* x, float* y);
   void (*silu)(int64_t n, const float* x, float* y);
   void (*gelu)(int64_t n, const float* x, float* y);
+  void (*gelu_tanh)(int64_t n, const float* x, float* y);
   /// dx = dy * silu'(x)
   void (*silu_backward)(int64_t n, const float* x, const float* dy, float* dx);
   void (*gelu_backward)(int64_t n, const float* x, const float* dy, float* dx);
+  void (*gelu_tanh_backward)(int64_t n, const float* x, const float* dy, float* dx);
   /// dx = dy - exp(y) * total
   void (*log_softmax_backward)(int64_t n, const float* y, const float* dy, float total, float* dx);
 };
 
 /// Those of this CPU.
-const Functions& functions();
-
-const Functions& baseline_functions();
-const Functions& avx2_functions();
-const Functions& avx512_functions();
+inline const Functions& functions() { return *isa_kernels().functions; }
 
 }  // namespace tern::kernels

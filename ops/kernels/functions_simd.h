@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of functions.h, written once over vectors of kLanes floats: the including file
-// defines Vec, IntVec and kLanes after it has chosen its instruction set. No header may be included
-// here: it would be compiled for that instruction set.
+// The functions of functions.h, over the vectors of simd.h.
 //
 // Polynomials from S. L. Moshier's Cephes library (expf, logf, tanhf, erff); errors of about 2 ulp.
 // NaN stays NaN. No sum is divided among lanes and no product contracted, so that the bits are the
@@ -10,52 +8,15 @@
 namespace tern::kernels {
 namespace {
 
-/// y[i] = f(x[i])
-template <class F>
-inline void map(int64_t n, const float* x, float* y, const F& f) {
-  Vec v{};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    __builtin_memcpy(&v, x + i, sizeof v);
-    v = f(v);
-    __builtin_memcpy(y + i, &v, sizeof v);
-  }
-  if (i == n) return;
-  const auto rest = static_cast<uint64_t>(n - i) * sizeof(float);
-  v = Vec{};
-  __builtin_memcpy(&v, x + i, rest);
-  v = f(v);
-  __builtin_memcpy(y + i, &v, rest);
-}
-
-/// y[i] = f(a[i], b[i])
-template <class F>
-inline void map(int64_t n, const float* a, const float* b, float* y, const F& f) {
-  Vec u{}, v{};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    __builtin_memcpy(&u, a + i, sizeof u);
-    __builtin_memcpy(&v, b + i, sizeof v);
-    u = f(u, v);
-    __builtin_memcpy(y + i, &u, sizeof u);
-  }
-  if (i == n) return;
-  const auto rest = static_cast<uint64_t>(n - i) * sizeof(float);
-  u = v = Vec{};
-  __builtin_memcpy(&u, a + i, rest);
-  __builtin_memcpy(&v, b + i, rest);
-  u = f(u, v);
-  __builtin_memcpy(y + i, &u, rest);
-}
-
 /// 2^n for -127 < n < 128
 inline Vec power_of_two(IntVec n) { return __builtin_bit_cast(Vec, (n + 127) << 23); }
 
-/// exp(x); 0 for -inf, inf from 88.73 on, subnormal results included.
-inline Vec exp(Vec x) {
+constexpr float kSmallestExponent = -104.0f;  // exp is 0 below
+constexpr float kLargestExponent = 88.7228317f;
+
+/// exp(x) for x between the two, subnormal results included, and NaN.
+inline Vec exp_in_range(Vec x) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: what is added to it is rounded to an integer
-  x = x < -104.0f ? Vec{} - 104.0f : x;
-  x = x > 89.0f ? Vec{} + 89.0f : x;
   const Vec shifted = x * 1.44269504f + kRound;
   const IntVec n = __builtin_bit_cast(IntVec, shifted) - __builtin_bit_cast(int32_t, kRound);
   const Vec whole = shifted - kRound;
@@ -69,6 +30,15 @@ inline Vec exp(Vec x) {
   // In two steps: 2^n itself may not be a normal number.
   const IntVec half = n >> 1;
   return p * power_of_two(half) * power_of_two(n - half);
+}
+
+/// exp(x); 0 for -inf, inf from 88.73 on, subnormal results included.
+inline Vec exp(Vec x) {
+  const IntVec infinite = x > kLargestExponent;  // chosen, as overflowing would raise a flag
+  x = x < kSmallestExponent ? Vec{} + kSmallestExponent : x;
+  x = infinite ? Vec{} + kLargestExponent : x;
+  const Vec y = exp_in_range(x);
+  return infinite ? Vec{} + std::numeric_limits<float>::infinity() : y;
 }
 
 inline Vec log(Vec x) {
@@ -100,15 +70,16 @@ inline Vec logistic(Vec x) { return 1.0f / (1.0f + exp(-x)); }
 
 inline Vec tanh(Vec x) {
   const IntVec sign = __builtin_bit_cast(IntVec, x) & std::numeric_limits<int32_t>::min();
-  const Vec size = __builtin_bit_cast(Vec, __builtin_bit_cast(IntVec, x) ^ sign);
-  const Vec far = 1.0f - 2.0f / (exp(2.0f * size) + 1.0f);
-  const Vec z = x * x;
+  Vec size = __builtin_bit_cast(Vec, __builtin_bit_cast(IntVec, x) ^ sign);
+  size = size > 20.0f ? Vec{} + 20.0f : size;  // 1 from 10 on; larger squares may overflow
+  const Vec far = 1.0f - 2.0f / (exp_in_range(2.0f * size) + 1.0f);
+  const Vec z = size * size;
   Vec p = -5.70498872745e-3f * z + 2.06390887954e-2f;
   p = p * z - 5.37397155531e-2f;
   p = p * z + 1.33314422036e-1f;
   p = p * z - 3.33332819422e-1f;
-  const Vec near = p * z * x + x;
-  return size < 0.625f ? near : __builtin_bit_cast(Vec, __builtin_bit_cast(IntVec, far) | sign);
+  const Vec y = size < 0.625f ? p * z * size + size : far;
+  return __builtin_bit_cast(Vec, __builtin_bit_cast(IntVec, y) | sign);
 }
 
 /// a polynomial in x, coefficients of the highest power first
@@ -137,16 +108,18 @@ struct ErrorFunction {
 
 inline ErrorFunction error_function(Vec x) {
   const IntVec sign = __builtin_bit_cast(IntVec, x) & std::numeric_limits<int32_t>::min();
-  const Vec size = __builtin_bit_cast(Vec, __builtin_bit_cast(IntVec, x) ^ sign);
-  const Vec z = x * x;
-  const Vec near = x * polynomial(z, kErf);
-  const Vec near_size = __builtin_bit_cast(Vec, __builtin_bit_cast(IntVec, near) ^ sign);
+  Vec size = __builtin_bit_cast(Vec, __builtin_bit_cast(IntVec, x) ^ sign);
+  size = size > 20.0f ? Vec{} + 20.0f : size;  // 1 from 4 on; larger squares may overflow
+  const Vec z = size * size;
+  const Vec near = size * polynomial(z, kErf);
   const Vec q = 1.0f / (size < 1.0f ? Vec{} + 1.0f : size);
   const Vec qq = q * q;
   const Vec p = size < 2.0f ? polynomial(qq, kErfc1) : polynomial(qq, kErfc2);
-  const Vec far = exp(-z) * q * p;
-  const Vec far_erf = __builtin_bit_cast(Vec, __builtin_bit_cast(IntVec, 1.0f - far) ^ sign);
-  return {size < 1.0f ? near : far_erf, size < 1.0f ? 1.0f - near_size : far};
+  const Vec exponent = z > -kSmallestExponent ? Vec{} + kSmallestExponent : -z;
+  const Vec far = exp_in_range(exponent) * q * p;
+  const Vec erf = size < 1.0f ? near : 1.0f - far;
+  return {__builtin_bit_cast(Vec, __builtin_bit_cast(IntVec, erf) | sign),
+          size < 1.0f ? 1.0f - near : far};
 }
 
 /// The distribution function of the normal distribution; without cancellation for x < 0.
@@ -155,9 +128,10 @@ inline Vec normal_distribution(Vec x) {
   return 0.5f * (x < 0.0f ? e.erfc : 1.0f + e.erf);
 }
 
-// Function objects rather than lambdas, which GCC does not compile for the pragma's target.
+// Objects rather than lambdas: of a lambda that captures nothing g++ compiles the conversion to a
+// pointer without the pragma's instruction set, and a vector as its result is then an error.
 struct Exp {
-  float shift;
+  float shift = 0;
   Vec operator()(Vec v) const { return exp(v - shift); }
   Vec operator()(Vec v, Vec shifts) const { return exp(v - shifts); }
 };
@@ -183,9 +157,23 @@ struct Silu {
 struct Gelu {
   Vec operator()(Vec v) const { return v * normal_distribution(v); }
   Vec operator()(Vec v, Vec dv) const {
-    const Vec density = 0.398942280f * exp(-0.5f * v * v);
+    Vec w = v > 20.0f ? Vec{} + 20.0f : v;  // 0 there; larger squares may overflow
+    w = w < -20.0f ? Vec{} - 20.0f : w;
+    const Vec density = 0.398942280f * exp(-0.5f * w * w);
     return dv * (normal_distribution(v) + v * density);
   }
+};
+struct GeluTanh {
+  Vec operator()(Vec v) const { return v * distribution(bounded(v)); }
+  Vec operator()(Vec v, Vec dv) const {
+    const Vec w = bounded(v), s = distribution(w);
+    return dv * (s + w * (s * (1.0f - s)) * (1.59576912f + 0.214064442f * (w * w)));
+  }
+  static Vec bounded(Vec v) {
+    v = v > 20.0f ? Vec{} + 20.0f : v;  // 0 or 1 there; larger cubes may overflow
+    return v < -20.0f ? Vec{} - 20.0f : v;
+  }
+  static Vec distribution(Vec v) { return logistic(v * (1.59576912f + 0.0713548137f * (v * v))); }
 };
 struct LogSoftmaxBackward {
   float total;
@@ -194,20 +182,23 @@ struct LogSoftmaxBackward {
 
 template <class F>
 void each(int64_t n, const float* x, float* y) {
-  map(n, x, y, F{});
+  transform(n, x, y, F{});
 }
 template <class F>
 void each_pair(int64_t n, const float* a, const float* b, float* y) {
-  map(n, a, b, y, F{});
+  transform(n, a, b, y, F{});
 }
 
-void exp_shifted(int64_t n, const float* x, float shift, float* y) { map(n, x, y, Exp{shift}); }
+void exp_shifted(int64_t n, const float* x, float shift, float* y) {
+  transform(n, x, y, Exp{shift});
+}
 void log_softmax_backward(int64_t n, const float* y, const float* dy, float total, float* dx) {
-  map(n, y, dy, dx, LogSoftmaxBackward{total});
+  transform(n, y, dy, dx, LogSoftmaxBackward{total});
 }
 
 constexpr Functions kFunctions{
     .exp = exp_shifted,
+    .exp_of = each<Exp>,
     .exp_difference = each_pair<Exp>,
     .log = each<Log>,
     .logistic = each<Logistic>,
@@ -215,8 +206,10 @@ constexpr Functions kFunctions{
     .erf = each<Erf>,
     .silu = each<Silu>,
     .gelu = each<Gelu>,
+    .gelu_tanh = each<GeluTanh>,
     .silu_backward = each_pair<Silu>,
     .gelu_backward = each_pair<Gelu>,
+    .gelu_tanh_backward = each_pair<GeluTanh>,
     .log_softmax_backward = log_softmax_backward,
 };
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// float32 pooling on channels-last memory.
+// Pooling of float32 with more than one channel, vectorised over them.
 #include <algorithm>
+#include <atomic>
 #include <limits>
 
-#include "../../core/profiler.h"
+#include "../../core/op_scope.h"
+#include "isa.h"
 #include "pool.h"
 #include "pool_loops.h"
 #include "pool_walk.h"
-#include "winograd.h"
 
 namespace tern::kernels {
 
@@ -16,14 +17,8 @@ namespace {
 using pool::Window;
 
 const pool::Loops& loops() {
-  ProfilerRange::implementation(winograd::loops_name());
-#if defined(__x86_64__)
-  if (winograd::available()) {
-    return winograd::preferred_isa() == winograd::Isa::avx512 ? pool::avx512_loops()
-                                                              : pool::avx2_loops();
-  }
-#endif
-  return pool::baseline_loops();
+  OpScope::implementation(cpu::loops_name());
+  return *isa_kernels().pool;
 }
 
 // The window of a maximum whose origin is at `origin`.
@@ -68,8 +63,10 @@ bool tiles(int64_t size, const std::vector<Bin>& bins) {
 
 }  // namespace
 
-void max_pool_forward_fast(const PoolImages& x_shape, const MaxWindows& s, const float* x, float* y,
-                           uint8_t* index) {
+namespace channels {
+
+void max_pool_forward(const PoolImages& x_shape, const MaxWindows& s, const float* x, float* y,
+                      uint8_t* index) {
   const auto max = loops().max;
   const WindowWalk for_each_window(x_shape, s);
   const int64_t places = s.out_h * s.out_w;
@@ -91,8 +88,8 @@ void max_pool_forward_fast(const PoolImages& x_shape, const MaxWindows& s, const
   for_each_chunk(x_shape, places * positions, chunk);
 }
 
-void max_pool_scatter_fast(const PoolImages& x_shape, const MaxWindows& s, const float* dy,
-                           const uint8_t* index, float* dx) {
+void max_pool_scatter(const PoolImages& x_shape, const MaxWindows& s, const float* dy,
+                      const uint8_t* index, float* dx) {
   const auto scatter = loops().scatter;
   const WindowWalk for_each_window(x_shape, s);
   const int64_t places = s.out_h * s.out_w;
@@ -112,22 +109,24 @@ void max_pool_scatter_fast(const PoolImages& x_shape, const MaxWindows& s, const
   for_each_chunk(x_shape, places * s.kernel.h * s.kernel.w, chunk);
 }
 
-void average_forward_fast(const PoolImages& x_shape, const AverageBins& bins, const float* x,
-                          float* y) {
+bool average_forward(const PoolImages& x_shape, const AverageBins& bins, const float* x, float* y) {
   const auto average = loops().average;
+  std::atomic<bool> finite{true};
   const int64_t places = static_cast<int64_t>(bins.rows.size() * bins.columns.size());
   const auto chunk = [&](int64_t image, int64_t first, int64_t channels) {
     const float* pixels = x + image * x_shape.h * x_shape.w * x_shape.channels + first;
     float* out = y + image * places * x_shape.channels + first;
     for_each_bin(x_shape, bins, [&](const Window& window, float count, int64_t place) {
       average(window, channels, count, pixels, out + place);
+      if (!all_finite(channels, out + place)) finite = false;
     });
   };
   for_each_chunk(x_shape, x_shape.h * x_shape.w + places, chunk);
+  return finite;
 }
 
-void average_backward_fast(const PoolImages& x_shape, const AverageBins& bins, const float* dy,
-                           float* dx) {
+void average_backward(const PoolImages& x_shape, const AverageBins& bins, const float* dy,
+                      float* dx) {
   const auto spread = loops().spread;
   const int64_t places = static_cast<int64_t>(bins.rows.size() * bins.columns.size());
   const bool alone = tiles(x_shape.h, bins.rows) && tiles(x_shape.w, bins.columns);
@@ -141,5 +140,7 @@ void average_backward_fast(const PoolImages& x_shape, const AverageBins& bins, c
   };
   for_each_chunk(x_shape, x_shape.h * x_shape.w + places, chunk);
 }
+
+}  // namespace channels
 
 }  // namespace tern::kernels

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loops over the channels of one window, one set per instruction set. All sets give the same
-// bits. Private: not installed.
+// bits.
 #pragma once
 
 #include <cstdint>
@@ -29,11 +29,5 @@ struct Loops {
   void (*spread)(const Window& window, int64_t channels, float count, bool alone, const float* dy,
                  float* dx);
 };
-
-const Loops& baseline_loops();
-#if defined(__x86_64__)
-const Loops& avx2_loops();
-const Loops& avx512_loops();
-#endif
 
 }  // namespace tern::kernels::pool

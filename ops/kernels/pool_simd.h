@@ -1,67 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loops of pool_loops.h, written once over vectors of kLanes floats: the including file defines
-// kLanes after it has chosen its instruction set. No header may be included here: it would be
-// compiled for that instruction set.
+// The loops of pool_loops.h, over the vectors of simd.h.
 
 namespace tern::kernels::pool {
 namespace {
-
-// One by one: GCC ignores a vector_size that depends on a template's parameter.
-template <int kCount>
-struct Lanes;
-template <>
-struct Lanes<1> {
-  using Float = float;
-  using Int = int32_t;
-  using Byte = uint8_t;
-};
-template <>
-struct Lanes<4> {
-  using Float = float __attribute__((vector_size(16)));
-  using Int = int32_t __attribute__((vector_size(16)));
-  using Byte = uint8_t __attribute__((vector_size(4)));
-};
-template <>
-struct Lanes<8> {
-  using Float = float __attribute__((vector_size(32)));
-  using Int = int32_t __attribute__((vector_size(32)));
-  using Byte = uint8_t __attribute__((vector_size(8)));
-};
-template <>
-struct Lanes<16> {
-  using Float = float __attribute__((vector_size(64)));
-  using Int = int32_t __attribute__((vector_size(64)));
-  using Byte = uint8_t __attribute__((vector_size(16)));
-};
-
-template <class V, class T>
-inline V load(const T* p) {
-  V v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
-}
-template <class V, class T>
-inline void store(T* p, const V& v) {
-  __builtin_memcpy(p, &v, sizeof v);
-}
-
-template <class To, class From>
-inline To convert(const From& from) {
-  if constexpr (std::is_scalar_v<From>) {
-    return static_cast<To>(from);
-  } else {
-    return __builtin_convertvector(from, To);
-  }
-}
-
-/// f(Lanes, c) for whole vectors of channels, then for small vectors, then for the rest.
-template <class F>
-inline void for_channels(int64_t channels, F&& f) {
-  int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) f(Lanes<kLanes>{}, c);
-  for (; c + 4 <= channels; c += 4) f(Lanes<4>{}, c);
-  for (; c < channels; ++c) f(Lanes<1>{}, c);
-}
 
 /// f(offset, position) for the pixels of a window.
 template <class F>
@@ -81,7 +22,7 @@ void max(const Window& window, int64_t channels, const float* x, float* y, uint8
   const Window w = window;  // writing bytes must not make it be read again
   const int64_t first = w.origin + w.row_begin * w.row_step + w.column_begin * w.column_step;
   const int32_t first_position = static_cast<int32_t>(w.row_begin * w.kernel_w + w.column_begin);
-  for_channels(channels, [&](auto lanes, int64_t c) {
+  for_lanes<4>(channels, [&](auto lanes, int64_t c) {
     using Float = typename decltype(lanes)::Float;
     using Int = typename decltype(lanes)::Int;
     Float best = load<Float>(x + first + c);
@@ -101,7 +42,7 @@ template <bool kAlone>
 void scatter_as(const Window& window, int64_t channels, const float* dy, const uint8_t* index,
                 float* dx) {
   const Window w = window;
-  for_channels(channels, [&](auto lanes, int64_t c) {
+  for_lanes<4>(channels, [&](auto lanes, int64_t c) {
     using Float = typename decltype(lanes)::Float;
     using Int = typename decltype(lanes)::Int;
     const Float gradient = load<Float>(dy + c);
@@ -125,7 +66,7 @@ void scatter(const Window& window, int64_t channels, bool alone, const float* dy
 
 void average(const Window& window, int64_t channels, float count, const float* x, float* y) {
   const Window w = window;
-  for_channels(channels, [&](auto lanes, int64_t c) {
+  for_lanes<4>(channels, [&](auto lanes, int64_t c) {
     using Float = typename decltype(lanes)::Float;
     Float total{};
     for_pixels(w, [&](int64_t offset, int32_t) { total += load<Float>(x + offset + c); });
@@ -136,7 +77,7 @@ void average(const Window& window, int64_t channels, float count, const float* x
 template <bool kAlone>
 void spread_as(const Window& window, int64_t channels, float count, const float* dy, float* dx) {
   const Window w = window;
-  for_channels(channels, [&](auto lanes, int64_t c) {
+  for_lanes<4>(channels, [&](auto lanes, int64_t c) {
     using Float = typename decltype(lanes)::Float;
     const Float share = load<Float>(dy + c) / (Float{} + count);
     for_pixels(w, [&](int64_t offset, int32_t) {

@@ -1,16 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the kernels of pooling walk over images and windows. Private: not installed.
+// How the kernels of pooling walk over images and windows.
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <vector>
 
-#include "../../core/parallel.h"
+#include "../../core/internal/parallel.h"
 #include "pool.h"
 
 namespace tern::kernels {
+
+/// Whether no number is infinite or NaN, without a floating-point comparison.
+template <class T>
+bool all_finite(int64_t n, const T* x) {
+  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  const Bits exponent = std::bit_cast<Bits>(std::numeric_limits<T>::infinity());
+  Bits found = 0;
+  for (int64_t i = 0; i < n; ++i)
+    found |= static_cast<Bits>((std::bit_cast<Bits>(x[i]) & exponent) == exponent);
+  return found == 0;
+}
 
 // Channels that are worked on at a time: small enough to stay in the first cache, large enough for
 // vector loops.
@@ -21,9 +34,9 @@ inline constexpr int64_t kChannels = 64;
 // which the compiler is told, to leave the loops over channels out.
 template <class F>
 void for_each_chunk(const PoolImages& x, int64_t work, F&& body) {
-  const int64_t chunks = (x.channels + kChannels - 1) / kChannels;
+  const int64_t chunks = divide_up(x.channels, kChannels);
   const int64_t cost = std::max<int64_t>(1, work * std::min(x.channels, kChannels));
-  const int64_t grain = std::max<int64_t>(1, 32768 / cost);
+  const int64_t grain = std::max<int64_t>(1, kGrain / cost);
   parallel_for(x.images * chunks, grain, [&](int64_t begin, int64_t end) {
     if (x.channels == 1) {
       for (int64_t i = begin; i < end; ++i) {
@@ -58,8 +71,8 @@ inline std::vector<Range> ranges_of(int64_t places, int64_t size, int64_t kernel
   ranges.reserve(static_cast<size_t>(places));
   for (int64_t i = 0; i < places; ++i) {
     const int64_t start = i * stride - padding;
-    const int64_t begin = start < 0 ? (-start + dilation - 1) / dilation : 0;
-    const int64_t end = start < size ? (size - start + dilation - 1) / dilation : 0;
+    const int64_t begin = start < 0 ? divide_up(-start, dilation) : 0;
+    const int64_t end = start < size ? divide_up(size - start, dilation) : 0;
     ranges.push_back({begin, std::max(begin, std::min(kernel, end))});
   }
   return ranges;

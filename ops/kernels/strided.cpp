@@ -5,9 +5,9 @@
 
 namespace tern::kernels {
 
-Strides strides_of(const Shape& shape, Order order) {
+Strides strides_of(const Shape& shape, MemoryFormat order) {
   Strides strides;
-  if (order == Order::channels_last) {
+  if (order == MemoryFormat::channels_last) {
     strides.at[1] = 1;
     strides.at[3] = shape[1];
     strides.at[2] = shape[1] * shape[3];
@@ -24,7 +24,7 @@ Strides strides_of(const Shape& shape, Order order) {
 
 Strides broadcast_strides(const Tensor& x, const Shape& to) {
   const Shape& shape = x.shape();
-  const Strides own = strides_of(shape, x.order());
+  const Strides own = strides_of(shape, x.memory_format());
   Strides strides;
   const int lead = to.size() - shape.size();
   for (int d = 0; d < shape.size(); ++d) strides.at[lead + d] = shape[d] == 1 ? 0 : own.at[d];
@@ -60,6 +60,25 @@ LoopNest LoopNest::over(const Shape& shape, std::initializer_list<Strides> opera
     for (int k = 0; k < count; ++k) nest.strides[k][place] = operand[k].at[d];
   }
   return nest;
+}
+
+void parallel_runs(const LoopNest& nest,
+                   FunctionRef<void(int64_t, int64_t, int64_t, int64_t)> body) {
+  const int64_t length = nest.run_length();
+  const int64_t runs = nest.run_count();
+  if (length == 0 || runs == 0) return;
+  if (runs > 1) {
+    parallel_for(runs, std::max<int64_t>(1, kGrain / length), [&](int64_t begin, int64_t end) {
+      visit_runs(nest, begin, end, [&](int64_t a, int64_t b, int64_t c) { body(a, b, c, length); });
+    });
+  } else if (length <= kGrain) {
+    body(0, 0, 0, length);
+  } else {
+    parallel_for(length, kGrain, [&](int64_t begin, int64_t end) {
+      body(begin * nest.run_stride(0), begin * nest.run_stride(1), begin * nest.run_stride(2),
+           end - begin);
+    });
+  }
 }
 
 namespace {
@@ -111,7 +130,7 @@ void copy(LoopNest nest, const T* source, T* target) {
       ++around.rank;
     }
     // One more axis cuts the rows into bands, so that a single matrix has work for all threads.
-    const int64_t bands = (rows + kTile - 1) / kTile;
+    const int64_t bands = divide_up(rows, kTile);
     around.sizes[around.rank] = bands;
     around.strides[0][around.rank] = kTile * row_stride;
     around.strides[1][around.rank] = kTile;

@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loops over tensors that lie in memory differently. Private: not installed.
+// Loops over tensors that lie in memory differently.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 
-#include "../../core/parallel.h"
+#include "../../core/internal/parallel.h"
 #include "../../core/tensor.h"
 
 namespace tern::kernels {
-
-/// Elements that one thread works through before a second one is worth waking.
-inline constexpr int64_t kGrain = 32768;
 
 /// Distances in elements, one for each axis of a shape.
 struct Strides {
   int64_t at[Shape::kMaxRank] = {};
 };
 
-Strides strides_of(const Shape& shape, Order order);
+Strides strides_of(const Shape& shape, MemoryFormat order);
 /// The strides with which x is read as if it had the shape `to`: 0 along axes that stretch.
 Strides broadcast_strides(const Tensor& x, const Shape& to);
 
@@ -43,8 +40,9 @@ struct LoopNest {
 
   int64_t run_length() const { return sizes[rank - 1]; }
   int64_t run_stride(int operand) const { return strides[operand][rank - 1]; }
+  /// 0 for a nest without elements, however long its outer loops are.
   int64_t run_count() const {
-    int64_t count = 1;
+    int64_t count = run_length() > 0 ? 1 : 0;
     for (int d = 0; d + 1 < rank; ++d) count *= sizes[d];
     return count;
   }
@@ -77,24 +75,8 @@ void visit_runs(const LoopNest& nest, int64_t begin, int64_t end, const Body& bo
 
 /// Calls body(offset0, offset1, offset2, length) for stretches of the innermost loop that cover
 /// the nest, on several threads when it is long. No two calls may write to the same place.
-template <class Body>
-void parallel_runs(const LoopNest& nest, const Body& body) {
-  const int64_t length = nest.run_length();
-  const int64_t runs = nest.run_count();
-  if (length == 0 || runs == 0) return;
-  if (runs > 1) {
-    parallel_for(runs, std::max<int64_t>(1, kGrain / length), [&](int64_t begin, int64_t end) {
-      visit_runs(nest, begin, end, [&](int64_t a, int64_t b, int64_t c) { body(a, b, c, length); });
-    });
-  } else if (length <= kGrain) {
-    body(0, 0, 0, length);
-  } else {
-    parallel_for(length, kGrain, [&](int64_t begin, int64_t end) {
-      body(begin * nest.run_stride(0), begin * nest.run_stride(1), begin * nest.run_stride(2),
-           end - begin);
-    });
-  }
-}
+void parallel_runs(const LoopNest& nest,
+                   FunctionRef<void(int64_t, int64_t, int64_t, int64_t)> body);
 
 /// Copies every element of a shape from `source` to `target`.
 void copy_strided(DType dtype, const Shape& shape, const void* source,

@@ -1,55 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise functions of one tensor and perhaps a number. Private: not installed.
+// Elementwise functions of one tensor and up to two numbers.
 #pragma once
 
+#include <array>
 #include <cstdint>
+
+#include "dispatch.h"
 
 namespace tern::kernels {
 
-/// With the number alpha: x + alpha, x * alpha, x / alpha, alpha - x, alpha / x, x^alpha;
-/// leaky_relu has it as its slope.
-enum class Unary : uint8_t {
-  add,
-  mul,
-  div,
-  rsub,
-  rdiv,
-  pow,
-  neg,
-  abs,
-  exp,
-  log,
-  sqrt,
-  sin,
-  cos,
-  erf,
-  relu,
-  leaky_relu,
-  sigmoid,
-  tanh,
-  gelu,
-  silu
-};
+/// A function: its place in the list at the end of unary_functions.h.
+enum class Unary : uint8_t {};
+/// Its parameters, as many as it has.
+using Numbers = std::array<double, 2>;
 
-/// Whether the derivative is a function of the result rather than of x.
-inline bool saves_output(Unary kind, double alpha) {
-  return kind == Unary::exp || kind == Unary::sqrt || kind == Unary::relu ||
-         kind == Unary::sigmoid || kind == Unary::tanh ||
-         (kind == Unary::leaky_relu && alpha >= 0);  // then y has the sign of x
+void unary_fast(Unary function, Numbers numbers, int64_t count, const float* x, float* y);
+/// Integers (int64_t, uint8_t) wrap around.
+template <class T>
+void unary_reference(Unary function, Numbers numbers, int64_t count, const T* x, T* y);
+template <class T>
+void unary(Unary function, Numbers numbers, int64_t count, const T* x, T* y) {
+  dispatch(unary_fast, unary_reference<T>, function, numbers, count, x, y);
 }
 
-void unary_f32(Unary kind, double alpha, int64_t count, const float* x, float* y);
+/// dx = dy * f', given what f saves; dx may be dy.
+void unary_backward_fast(Unary function, Numbers numbers, int64_t count, const float* saved,
+                         const float* dy, float* dx);
 template <class T>
-void unary_eigen(Unary kind, double alpha, int64_t count, const T* x, T* y);
-/// add, mul, rsub, neg, abs and relu of int64_t and uint8_t; wraps around.
+void unary_backward_reference(Unary function, Numbers numbers, int64_t count, const T* saved,
+                              const T* dy, T* dx);
 template <class T>
-void unary_integer(Unary kind, int64_t alpha, int64_t count, const T* x, T* y);
-
-/// dx = dy * f'(x), given x or the result as saves_output says.
-void unary_backward_f32(Unary kind, double alpha, int64_t count, const float* saved,
-                        const float* dy, float* dx);
-template <class T>
-void unary_backward_eigen(Unary kind, double alpha, int64_t count, const T* saved, const T* dy,
-                          T* dx);
+void unary_backward(Unary function, Numbers numbers, int64_t count, const T* saved, const T* dy,
+                    T* dx) {
+  dispatch(unary_backward_fast, unary_backward_reference<T>, function, numbers, count, saved, dy,
+           dx);
+}
 
 }  // namespace tern::kernels

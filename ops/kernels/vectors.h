@@ -1,50 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loops over float32 numbers, four at a time, written with vector types because the compiler leaves
-// loops with comparisons of floats scalar. Private: not installed. exp and the like: functions.h
+// Vectors of the baseline, four floats each, which every machine has; written with vector types
+// because the compiler leaves loops with comparisons of floats scalar. exp and the like:
+// functions.h
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <limits>
+#include <type_traits>
 
 namespace tern::kernels {
+namespace {
+constexpr int kLanes = 4;
+}  // namespace
+}  // namespace tern::kernels
 
-using Vec = float __attribute__((vector_size(16)));
-using IntVec = int32_t __attribute__((vector_size(16)));
-inline constexpr int64_t kLanes = 4;
+#include "simd.h"
 
-inline Vec load(const float* p) {
-  Vec v;
-  std::memcpy(&v, p, sizeof v);
+namespace tern::kernels {
+namespace {
+
+inline Vec load_first(const float* p, int64_t count) {
+  Vec v{};
+  __builtin_memcpy(&v, p, static_cast<uint64_t>(count) * sizeof(float));
   return v;
 }
-inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
-
-/// y[i] = f(x[i])
-template <class F>
-void transform(int64_t n, const float* x, float* y, const F& f) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(y + i, f(load(x + i)));
-  if (i == n) return;
-  Vec v{};
-  const size_t rest = static_cast<size_t>(n - i) * sizeof(float);
-  std::memcpy(&v, x + i, rest);
-  v = f(v);
-  std::memcpy(y + i, &v, rest);
-}
-
-/// y[i] = f(a[i], b[i])
-template <class F>
-void transform(int64_t n, const float* a, const float* b, float* y, const F& f) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) store(y + i, f(load(a + i), load(b + i)));
-  if (i == n) return;
-  Vec u{}, v{};
-  const size_t rest = static_cast<size_t>(n - i) * sizeof(float);
-  std::memcpy(&u, a + i, rest);
-  std::memcpy(&v, b + i, rest);
-  u = f(u, v);
-  std::memcpy(y + i, &u, rest);
+inline void store_first(float* p, int64_t count, Vec v) {
+  __builtin_memcpy(p, &v, static_cast<uint64_t>(count) * sizeof(float));
 }
 
 /// f(f(first, x[0]), x[1]) ... in some fixed order; f is associative and has the neutral `first`.
@@ -53,10 +34,10 @@ float fold(int64_t n, const float* x, float first, const F& f) {
   Vec a = Vec{} + first, b = a, c = a, d = a;
   int64_t i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes) {
-    a = f(a, load(x + i));
-    b = f(b, load(x + i + kLanes));
-    c = f(c, load(x + i + 2 * kLanes));
-    d = f(d, load(x + i + 3 * kLanes));
+    a = f(a, load<Vec>(x + i));
+    b = f(b, load<Vec>(x + i + kLanes));
+    c = f(c, load<Vec>(x + i + 2 * kLanes));
+    d = f(d, load<Vec>(x + i + 3 * kLanes));
   }
   for (; i < n; ++i) a = f(a, Vec{x[i], first, first, first});
   a = f(f(a, b), f(c, d));
@@ -64,12 +45,19 @@ float fold(int64_t n, const float* x, float first, const F& f) {
   return f(a, Vec{a[1], first, first, first})[0];
 }
 
-inline Vec larger(Vec a, Vec b) { return ((b > a) | (b != b)) ? b : a; }
+/// The larger one; NaN where one is NaN.
+inline constexpr auto larger_or_nan = [](Vec a, Vec b) { return ((b > a) | (b != b)) ? b : a; };
 inline float largest_of(int64_t n, const float* x) {
-  return fold(n, x, -std::numeric_limits<float>::infinity(), larger);
+  return fold(n, x, -std::numeric_limits<float>::infinity(), larger_or_nan);
+}
+/// The smaller one; NaN where one is NaN.
+inline constexpr auto smaller_or_nan = [](Vec a, Vec b) { return ((b < a) | (b != b)) ? b : a; };
+inline float smallest_of(int64_t n, const float* x) {
+  return fold(n, x, std::numeric_limits<float>::infinity(), smaller_or_nan);
 }
 inline float sum_of(int64_t n, const float* x) {
   return fold(n, x, 0.0f, [](Vec a, Vec b) { return a + b; });
 }
 
+}  // namespace
 }  // namespace tern::kernels

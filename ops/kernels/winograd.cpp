@@ -2,56 +2,19 @@
 #include "winograd.h"
 
 #include <algorithm>
-#include <cctype>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <string>
 #include <utility>
 
 #include "../../core/error.h"
-#include "../../core/memory.h"
-#include "../../core/profiler.h"
+#include "../../core/internal/memory.h"
+#include "../../core/op_scope.h"
+#include "isa.h"
 #include "winograd_kernels.h"
 #include "winograd_tiles.h"
 
 namespace tern::kernels::winograd {
 namespace {
-
-// ---- Instruction sets ----
-
-bool cpu_has(Isa isa) {
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (isa == Isa::avx2) return avx2;
-  return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-}
-
-/// What ONEDNN_MAX_CPU_ISA (or its older name) allows, in lower case; "" if it says nothing.
-std::string environment_limit() {
-  for (const char* name : {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"}) {
-    if (const char* value = std::getenv(name)) {
-      std::string limit = value;
-      for (char& c : limit) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-      return limit;
-    }
-  }
-  return "";
-}
-
-struct Allowed {
-  bool avx2, avx512;
-};
-
-const Allowed& allowed() {
-  static const Allowed result = [] {
-    const std::string limit = environment_limit();
-    const bool below_avx2 = limit == "sse41" || limit == "avx";
-    const bool below_avx512 = below_avx2 || limit.rfind("avx2", 0) == 0;
-    return Allowed{cpu_has(Isa::avx2) && !below_avx2, cpu_has(Isa::avx512) && !below_avx512};
-  }();
-  return result;
-}
 
 // ---- Forward and backward data ----
 
@@ -235,27 +198,18 @@ void convolve(const Kernels& kernels, const Convolution& conv) {
 
 }  // namespace
 
-bool available() { return allowed().avx2; }
+bool available() { return isa_kernels().winograd != nullptr; }
 
-Isa preferred_isa() {
-  if (!available()) {
+const Kernels& kernels_for(cpu::Isa isa) {
+  const Kernels* kernels = isa <= cpu::isa() ? kernels_of(isa).winograd : nullptr;
+  if (!kernels) {
     fail("winograd",
-         "needs AVX2 and FMA, which this CPU lacks or ONEDNN_MAX_CPU_ISA forbids; use the direct "
-         "convolution");
+         "this CPU lacks AVX2 and FMA (or AVX-512, where that is asked for), or "
+         "ONEDNN_MAX_CPU_ISA forbids them; use the direct convolution");
   }
-  return allowed().avx512 ? Isa::avx512 : Isa::avx2;
-}
-
-const char* loops_name() {
-  return allowed().avx512 ? "tern:avx512" : allowed().avx2 ? "tern:avx2" : "tern";
-}
-
-const Kernels& kernels_for(Isa isa) {
-  if (!cpu_has(isa)) {
-    fail("winograd", "this CPU lacks ", isa == Isa::avx2 ? "AVX2 or FMA" : "AVX-512");
-  }
-  ProfilerRange::implementation(isa == Isa::avx2 ? "winograd:avx2" : "winograd:avx512");
-  return isa == Isa::avx2 ? avx2_kernels() : avx512_kernels();
+  constexpr const char* kNames[] = {"winograd", "winograd:avx2", "winograd:avx512"};
+  OpScope::implementation(kNames[static_cast<size_t>(isa)]);
+  return *kernels;
 }
 
 const Transforms& transforms_of(const Kernels& kernels, const Shape& s) {
@@ -299,7 +253,7 @@ bool profitable(const Shape& s) {
 }
 
 void forward(const Shape& s, const float* x, const float* w, const Epilogue& epilogue, float* y,
-             Isa isa) {
+             cpu::Isa isa) {
   check("winograd::forward", s);
   const Kernels& kernels = kernels_for(isa);
   convolve(kernels, {.transforms = transforms_of(kernels, s),
@@ -308,11 +262,11 @@ void forward(const Shape& s, const float* x, const float* w, const Epilogue& epi
                      .x_window = patches_of(kernels, s),
                      .y = {y, s.output_h(), s.output_w(), s.k},
                      .y_window = kResults,
-                     .weights = {w, 9 * s.c, 9, false},
+                     .weights = {w, kTaps * s.c, kTaps, false},
                      .epilogue = epilogue});
 }
 
-void backward_data(const Shape& s, const float* dy, const float* w, float* dx, Isa isa) {
+void backward_data(const Shape& s, const float* dy, const float* w, float* dx, cpu::Isa isa) {
   check("winograd::backward_data", s);
   const Kernels& kernels = kernels_for(isa);
   // Where dy's first patch and dx's first tile begin. With stride 2, a tile begins with a pixel
@@ -332,7 +286,7 @@ void backward_data(const Shape& s, const float* dy, const float* w, float* dx, I
                      .x_window = {transforms.patch, transforms.step, patch_h, patch_w},
                      .y = {dx, s.h, s.w, s.c},
                      .y_window = {tile, tile, tile_h, tile_w},
-                     .weights = {w, 9, 9 * s.c, true},
+                     .weights = {w, kTaps, kTaps * s.c, true},
                      .epilogue = {}});
 }
 

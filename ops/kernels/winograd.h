@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // 3x3 convolution by Winograd's minimal filtering, in tiles of 4x4 outputs: with stride 1 it takes
 // 36 multiplications where the direct sum takes 144, with stride 2 it takes 81. float32,
-// activations channels-last (memory order N,H,W,C), weights OIHW. The mathematics stands in
-// winograd_kernels.h. Private: not installed.
+// activations channels-last (memory format N,H,W,C), weights OIHW. The mathematics stands in
+// winograd_kernels.h.
 #pragma once
 
 #include <cstdint>
+
+#include "../../core/internal/cpu.h"
 
 namespace tern::kernels::winograd {
 
@@ -30,36 +32,27 @@ struct Epilogue {
   bool relu = false;
 };
 
-/// The instruction sets with a path of their own.
-enum class Isa { avx2, avx512 };
-
-/// Whether this CPU has AVX2 and FMA, and oneDNN's environment variable (see preferred_isa) does
-/// not hold the process below them.
+/// Whether there are kernels for this CPU's instruction set, cpu::isa().
 bool available();
-
-/// The widest instruction set of this CPU, unless ONEDNN_MAX_CPU_ISA (or DNNL_MAX_CPU_ISA) names a
-/// smaller one. Throws Error when !available(). Read once.
-Isa preferred_isa();
-
-/// "tern:avx512", "tern:avx2" or "tern": what a profiler says of loops that follow preferred_isa.
-const char* loops_name();
 
 /// Whether these kernels are expected to beat oneDNN's direct convolution: available(), and enough
 /// channels and tiles to fill the registers. A false answer is advice: every shape is computed
 /// correctly.
 bool profitable(const Shape& shape);
 
+// Each throws Error if there are no kernels for `isa` or this CPU lacks it.
+
 /// y = x * w, and the epilogue. The same bits for every number of threads.
 void forward(const Shape& shape, const float* x, const float* w, const Epilogue& epilogue, float* y,
-             Isa isa = preferred_isa());
+             cpu::Isa isa = cpu::isa());
 
 /// dx of sum(dy * forward(x)). The same bits for every number of threads.
 void backward_data(const Shape& shape, const float* dy, const float* w, float* dx,
-                   Isa isa = preferred_isa());
+                   cpu::Isa isa = cpu::isa());
 
 /// dw (OIHW) of sum(dy * forward(x)). `deterministic`: the same bits for every number of threads;
 /// otherwise only for the same number, and a little faster on many threads.
 void backward_weights(const Shape& shape, const float* x, const float* dy, float* dw,
-                      bool deterministic, Isa isa = preferred_isa());
+                      bool deterministic, cpu::Isa isa = cpu::isa());
 
 }  // namespace tern::kernels::winograd

@@ -78,6 +78,7 @@
 
 namespace tern::kernels::winograd {
 
+inline constexpr int kTaps = 3 * 3;                  // weights of a pair of channels
 inline constexpr int kTile = 4;                      // outputs of a tile, per dimension
 inline constexpr int kWeights = 6;                   // transformed weights, per dimension
 inline constexpr int kPoints = kWeights * kWeights;  // and of a pair of channels
@@ -128,7 +129,7 @@ struct Transforms {
   /// u[xi][in][out] = G g G^T for outs x ins pairs; rows of u are u_stride floats apart.
   void (*weights)(const Weights& weights, int64_t outs, int64_t ins, float* u, int64_t u_stride,
                   int64_t xi_stride);
-  /// dg[channels][9] = G^T m G (added to dg if `add`) for one row of m.
+  /// dg[channels][kTaps] = G^T m G (added to dg if `add`) for one row of m.
   void (*weight_gradient)(const float* m, int64_t xi_stride, int64_t channels, bool add, float* dg);
 };
 
@@ -141,8 +142,5 @@ struct Kernels {
   void (*multiply)(const Product& product);             // a[row * a_stride + depth]
   void (*multiply_transposed)(const Product& product);  // a[depth * a_stride + row]
 };
-
-const Kernels& avx2_kernels();
-const Kernels& avx512_kernels();
 
 }  // namespace tern::kernels::winograd

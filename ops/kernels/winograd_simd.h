@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels of winograd_kernels.h, written once over a vector type. Included by winograd_avx2.cpp
-// and winograd_avx512.cpp after each has chosen its instruction set and defined Vec, kLanes, zero,
-// broadcast, load, store, their _first variants, multiply_add, kMaxColumns, micro_rows and
-// kTilesAtOnce. No standard header may be included here: it would be compiled for that instruction
-// set.
+// The kernels of winograd_kernels.h, over the vectors of simd.h. multiply_add, kMaxColumns,
+// micro_rows and kTilesAtOnce are the including source's.
 //
 // Products that feed a sum are written multiply_add, so that no compiler has a choice to make and
 // an element has the same bits whether it falls into a whole vector or a rest.
@@ -15,7 +12,8 @@ constexpr double kA = 5.0 / 8, kB = 3.0 / 2;  // the points
 constexpr double kA2 = kA * kA, kB2 = kB * kB;
 
 inline Vec constant(double value) { return broadcast(static_cast<float>(value)); }
-inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }  // b where one is NaN
+/// max(v, least); NaN stays NaN.
+inline Vec at_least(Vec v, Vec least) { return least > v ? least : v; }
 
 // ---- One line of points: the matrices of winograd_kernels.h ----
 
@@ -213,23 +211,6 @@ inline void both_ways(Line line, Load load_element, Store store_element) {
 
 // ---- Tiles: a vector of channels at a time ----
 
-/// Calls body(first channel, vector is whole) for each vector of channels; the rest comes last.
-template <class Body>
-inline void for_channels(int64_t channels, Body body) {
-  int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes) body(c, std::true_type{});
-  if (c < channels) body(c, std::false_type{});
-}
-
-inline Vec load_channels(const float* p, int64_t, std::true_type) { return load(p); }
-inline Vec load_channels(const float* p, int64_t left, std::false_type) {
-  return load_first(p, left);
-}
-inline void store_channels(float* p, int64_t, Vec v, std::true_type) { store(p, v); }
-inline void store_channels(float* p, int64_t left, Vec v, std::false_type) {
-  store_first(p, left, v);
-}
-
 /// Writes into a transformed tile. No hardware prefetcher follows so many rows at once: the next
 /// tile's part of this one is asked for here.
 inline void store_and_prefetch(float* row, Vec value) {
@@ -240,7 +221,7 @@ inline void store_and_prefetch(float* row, Vec value) {
 template <class Stride>
 void transform_input(const float* const* patch, const float* const* next, int64_t first,
                      int64_t channels, float* v, int64_t xi_stride) {
-  for_channels(channels, [=](int64_t c, auto whole) {
+  for_vectors(channels, [=](int64_t c, auto whole) {
     constexpr int kSide = Stride::kPatch, kShared = kSide - Stride::kStep;
     both_ways<kSide, Stride::kProducts>(
         [](const auto& d, auto& out) { Stride::input(d, out); },
@@ -249,7 +230,7 @@ void transform_input(const float* const* patch, const float* const* next, int64_
           if (i / kSide >= kShared && i % kSide >= kShared) {
             __builtin_prefetch(next[i] + first + c);
           }
-          return load_channels(patch[i] + first + c, channels - c, whole);
+          return load_part(patch[i] + first + c, channels - c, whole);
         },
         [=](int xi, Vec value) { store_and_prefetch(v + xi * xi_stride + c, value); });
   });
@@ -258,12 +239,12 @@ void transform_input(const float* const* patch, const float* const* next, int64_
 template <class Stride>
 void transform_gradient(const float* const* tile, const float* const* next, int64_t first,
                         int64_t channels, float* d, int64_t xi_stride) {
-  for_channels(channels, [=](int64_t c, auto whole) {
+  for_vectors(channels, [=](int64_t c, auto whole) {
     both_ways<Stride::kTile, Stride::kProducts>(
         [](const auto& y, auto& out) { Stride::gradient(y, out); },
         [=](int i) {
           __builtin_prefetch(next[i] + first + c);
-          return load_channels(tile[i] + first + c, channels - c, whole);
+          return load_part(tile[i] + first + c, channels - c, whole);
         },
         [=](int xi, Vec value) { store_and_prefetch(d + xi * xi_stride + c, value); });
   });
@@ -273,18 +254,18 @@ template <class Stride>
 void transform_output(const float* m, int64_t xi_stride, const Epilogue& epilogue, int64_t first,
                       int64_t channels, float* const* tile, float* const* next) {
   const Vec least = broadcast(epilogue.relu ? 0 : -__builtin_inff());
-  for_channels(channels, [=, &epilogue](int64_t c, auto whole) {
+  for_vectors(channels, [=, &epilogue](int64_t c, auto whole) {
     const int64_t left = channels - c;
     const auto of_channels = [=](const float* p) {
-      return p ? load_channels(p + first + c, left, whole) : zero();
+      return p ? load_part(p + first + c, left, whole) : Vec{};
     };
     const auto transform = [=](auto finish) {
       both_ways<Stride::kProducts, Stride::kTile>(
           [](const auto& in, auto& y) { Stride::output(in, y); },
-          [=](int xi) { return load(m + xi * xi_stride + c); },
+          [=](int xi) { return load<Vec>(m + xi * xi_stride + c); },
           [=](int i, Vec value) {
             __builtin_prefetch(next[i] + first + c, 1);
-            store_channels(tile[i] + first + c, left, larger(least, finish(value)), whole);
+            store_part(tile[i] + first + c, left, at_least(finish(value), least), whole);
           });
     };
     const Vec bias = of_channels(epilogue.bias);
@@ -302,35 +283,34 @@ void transform_output(const float* m, int64_t xi_stride, const Epilogue& epilogu
 
 // ---- Weights: a vector of output (or, for their gradient, input) channels at a time ----
 
-constexpr int kTaps = 9;
-
 /// to[j][i] = from[i][j] (+ to[j][i] if add) for 8 x 8 floats; rows are `stride` floats apart.
 inline void transpose_8x8(const float* from, int64_t from_stride, float* to, int64_t to_stride,
                           bool add) {
-  __m256 a[8], b[8];
+  using Row = Lanes<8>::Float;
+  Row a[8], b[8];
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) a[i] = _mm256_loadu_ps(from + i * from_stride);
+  for (int i = 0; i < 8; ++i) a[i] = load<Row>(from + i * from_stride);
 #pragma GCC unroll 4
   for (int i = 0; i < 8; i += 2) {
-    b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
-    b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    b[i] = __builtin_shufflevector(a[i], a[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    b[i + 1] = __builtin_shufflevector(a[i], a[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
   }
 #pragma GCC unroll 2
   for (int i = 0; i < 8; i += 4) {
-    a[i] = _mm256_shuffle_ps(b[i], b[i + 2], 0x44);
-    a[i + 1] = _mm256_shuffle_ps(b[i], b[i + 2], 0xee);
-    a[i + 2] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0x44);
-    a[i + 3] = _mm256_shuffle_ps(b[i + 1], b[i + 3], 0xee);
+    a[i] = __builtin_shufflevector(b[i], b[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+    a[i + 1] = __builtin_shufflevector(b[i], b[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    a[i + 2] = __builtin_shufflevector(b[i + 1], b[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
+    a[i + 3] = __builtin_shufflevector(b[i + 1], b[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
   }
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) {
-    b[i] = _mm256_permute2f128_ps(a[i], a[i + 4], 0x20);
-    b[i + 4] = _mm256_permute2f128_ps(a[i], a[i + 4], 0x31);
+    b[i] = __builtin_shufflevector(a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    b[i + 4] = __builtin_shufflevector(a[i], a[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
   }
 #pragma GCC unroll 8
   for (int i = 0; i < 8; ++i) {
     float* row = to + i * to_stride;
-    _mm256_storeu_ps(row, add ? _mm256_loadu_ps(row) + b[i] : b[i]);
+    store(row, add ? load<Row>(row) + b[i] : b[i]);
   }
 }
 
@@ -380,7 +360,7 @@ void transform_weights(const Weights& weights, int64_t outs, int64_t ins, float*
         float* to = u + (in + b) * u_stride + out;
         both_ways<3, kWeights>(
             [](const auto& g_line, auto& u_line) { Stride::weights(g_line, u_line); },
-            [=](int s) { return load(first + s * next_tap * kLanes); },
+            [=](int s) { return load<Vec>(first + s * next_tap * kLanes); },
             [=](int xi, Vec value) { store(to + xi * xi_stride, value); });
       }
     }
@@ -393,7 +373,7 @@ void transform_weight_gradient(const float* m, int64_t xi_stride, int64_t channe
   alignas(64) float taps[kTaps][kLanes];
   for (int64_t c = 0; c < channels; c += kLanes) {
     both_ways<kWeights, 3>([](const auto& in, auto& g) { Stride::weight_gradient(in, g); },
-                           [=](int xi) { return load(m + xi * xi_stride + c); },
+                           [=](int xi) { return load<Vec>(m + xi * xi_stride + c); },
                            [&](int s, Vec value) { store(taps[s], value); });
     const int64_t lanes = channels - c < kLanes ? channels - c : kLanes;
     float* g = dg + c * kTaps;
@@ -426,12 +406,12 @@ inline void multiply_micro(const Product& p, int64_t row, int64_t column) {
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-    for (int j = 0; j < kColumns; ++j) sum[i][j] = zero();
+    for (int j = 0; j < kColumns; ++j) sum[i][j] = Vec{};
   }
   for (int64_t k = 0; k < p.depth; ++k, a += depth_stride, b += p.b_stride) {
     Vec line[kColumns];
 #pragma GCC unroll 4
-    for (int j = 0; j < kColumns; ++j) line[j] = load(b + j * kLanes);
+    for (int j = 0; j < kColumns; ++j) line[j] = load<Vec>(b + j * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
       const Vec factor = broadcast(a[i * row_stride]);
@@ -444,7 +424,7 @@ inline void multiply_micro(const Product& p, int64_t row, int64_t column) {
     float* row_of_m = m + i * p.m_stride;
 #pragma GCC unroll 4
     for (int j = 0; j < kColumns; ++j, row_of_m += kLanes) {
-      store(row_of_m, p.add ? load(row_of_m) + sum[i][j] : sum[i][j]);
+      store(row_of_m, p.add ? load<Vec>(row_of_m) + sum[i][j] : sum[i][j]);
     }
   }
 }

@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <memory>
 
-#include "../../core/memory.h"
-#include "../../core/parallel.h"
+#include "../../core/internal/memory.h"
+#include "../../core/internal/parallel.h"
 #include "../../core/threads.h"
 #include "winograd.h"
 #include "winograd_kernels.h"
@@ -17,12 +17,11 @@
 namespace tern::kernels::winograd {
 
 /// The kernels of an instruction set. Throws Error if this CPU does not have it.
-const Kernels& kernels_for(Isa isa);
+const Kernels& kernels_for(cpu::Isa isa);
 
 /// Throws Error unless the shape describes a convolution that these kernels compute.
 void check(const char* op, const Shape& shape);
 
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
 
 /// Floats from one xi to the next when each holds `floats`: a cache line more, because the 36
@@ -179,7 +178,7 @@ const Transforms& transforms_of(const Kernels& kernels, const Shape& shape);
 Tiles tiles_of(const Shape& shape);
 Window patches_of(const Kernels& kernels, const Shape& shape);
 
-/// Calls body(thread, task) for task = 0..tasks-1. Each thread begins with a share of its own (Note
+/// Calls body(thread, task) for task = 0..tasks-1. Each thread begins with tasks of its own (Note
 /// [Data stay with their thread]), and helps the others when it is done. 0 <= thread < threads,
 /// where `threads` is what num_threads() said.
 template <class Body>

@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
-#include "../../core/memory.h"
+#include "../../core/internal/memory.h"
 #include "winograd.h"
 #include "winograd_kernels.h"
 #include "winograd_tiles.h"
 
 namespace tern::kernels::winograd {
 namespace {
-
-constexpr int64_t kTaps = 9;
 
 struct WeightGradient {
   Shape shape;
@@ -154,7 +152,7 @@ void sum_by_weights(const Kernels& kernels, const WeightGradient& problem, int t
 }  // namespace
 
 void backward_weights(const Shape& s, const float* x, const float* dy, float* dw,
-                      bool deterministic, Isa isa) {
+                      bool deterministic, cpu::Isa isa) {
   check("winograd::backward_weights", s);
   const Kernels& kernels = kernels_for(isa);
   const int threads = num_threads();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// host PLUGIN DIRECTORY: a program that knows nothing of Tern loads a plugin that uses it, runs it
-// on a thread, and closes it; twice. Returns 0 if all of it went as it should. (Neither is unloaded
-// then: docs/design.md, "Threads".)
+// host PLUGIN DIRECTORY: a program without Tern loads a plugin that uses Tern, runs it on a thread,
+// and closes it; twice. Returns 0 on success. (Closing unloads neither the plugin nor Tern:
+// docs/design.md, "Threads".)
 #include <dlfcn.h>
 
 #include <cstdio>

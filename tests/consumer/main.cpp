@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a first program with Tern does: a net, three steps, a file, an error. Returns 0 if all of it
-// went as it should.
+// A small first program with Tern: a net, ten training steps, a file, an error. Returns 0 on
+// success.
 #include <tern/tern.h>
 
 #include <cmath>
@@ -12,16 +12,11 @@
 using namespace tern;
 
 class Net : public nn::Module {
-  nn::Conv2d conv{1, 8, 3, {.padding = 1, .bias = false}};
-  nn::BatchNorm2d bn{8};
-  nn::Linear fc{8 * 4 * 4, 10};
+  nn::Conv2d conv = register_module("conv", nn::Conv2d(1, 8, 3, {.padding = 1, .bias = false}));
+  nn::BatchNorm2d bn = register_module("bn", nn::BatchNorm2d(8));
+  nn::Linear fc = register_module("fc", nn::Linear(8 * 4 * 4, 10));
 
  public:
-  Net() {
-    register_module("conv", conv);
-    register_module("bn", bn);
-    register_module("fc", fc);
-  }
   Tensor forward(const Tensor& x) override {
     return fc(flatten(max_pool2d(relu(bn(conv(x))), 2), 1));
   }
@@ -57,9 +52,10 @@ int main(int argc, char** argv) {
   Net other;
   other.load_state_dict(io::load_safetensors(path));
   other.eval();
-  ok &= check(other(x).to_vector<float>() == before, "a saved net gives other numbers");
+  ok &=
+      check(other(x).to_vector<float>() == before, "a saved and loaded net returns other numbers");
 
-  // An exception, and a look into its type, across the library's border.
+  // An exception crosses the library's boundary and is caught by its type.
   try {
     net(randn({2, 3, 8, 8}));
     ok &= check(false, "a wrong shape is not an error");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every name that programs outside already compile against, used as they use it.
+// Every public name that existing programs may use, used as they use it: none may disappear.
 #include <tern/tern.h>
 
 #include <span>
@@ -143,6 +143,24 @@ void files(const std::string& directory) {
   Net net;
   io::save_safetensors(net.state_dict(), path);
   net.load_state_dict(io::load_safetensors(path));
+  net.load_state_dict(io::load_weights(path));
+  io::save_pytorch(net.state_dict(), directory + "/names.pt");
+  net.load_state_dict(io::load_pytorch(directory + "/names.pt"));
+  io::save_npz(net.state_dict(), directory + "/names.npz");
+  net.load_state_dict(io::load_npz(directory + "/names.npz"));
+  io::save_npy(zeros({2}), directory + "/names.npy");
+  const Tensor array = io::load_npy(directory + "/names.npy");
+  io::write_file_atomically(directory + "/names.ckpt",
+                            "\x0a\x21\x0a\x08"
+                            "bn.gamma"
+                            "\x12\x15\x08\x02\x12\x07"
+                            "Float32"
+                            "\x1a\x08"
+                            "********");
+  const StateDict checkpoint = io::load_mindspore(directory + "/names.ckpt");
+  if (array.numel() + checkpoint.at("bn.gamma").numel() != 4) throw Error("files");
+  const StateDict part = io::pick(io::rename(net.state_dict(), {{"^", "net."}}), "net.");
+  net.load_state_dict(part);
 }
 
 void checks() {

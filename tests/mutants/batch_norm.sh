@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Shows that the tests of batch norm notice wrong code: builds them from a copy of the tree, breaks
-# one thing at a time, and expects some test to fail.
+# Mutation testing of batch norm: builds its tests from a copy of the tree, breaks one thing at a
+# time, and expects some test to fail.
 #
 #     tests/mutants/batch_norm.sh [directory for the copy]
 set -eu
@@ -16,14 +16,15 @@ cmake -S "$tree" -B "$work/build" -G Ninja -DTERN_BUILD_EXAMPLES=OFF ${CMAKE_ARG
 op=ops/batch_norm.cpp
 fast=ops/kernels/batch_norm_fast.cpp
 simd=ops/kernels/batch_norm_simd.h
-plain=ops/kernels/batch_norm_eigen.cpp
-primitive=ops/kernels/batch_norm_onednn.cpp
+loops=ops/kernels/batch_norm_loops.h
+plain=ops/kernels/batch_norm_reference.cpp
+primitive=ops/kernels/batch_norm_onednn_fast.cpp
 layer=nn/batch_norm.cpp
 
 targets=
 for test in $tests; do targets="$targets ${test}_test"; done
 
-# Says which test program fails first; fails if all pass.
+# Prints the first test that fails; returns an error if all pass.
 failing() {
   for test in $tests; do
     if ! "$work/build/tests/${test}_test" --gtest_brief=1 --gtest_fail_fast >"$work/log" 2>&1; then
@@ -67,15 +68,15 @@ fi
 
 mutant "running variance: biased for unbiased" $op 's|n / (n - 1)|1.0|'
 mutant "running variance: unbiased for biased" $op 's|== RunningVar::unbiased|!= RunningVar::unbiased|'
-mutant "momentum reversed" $op 's|const double share = params|const double share = 1 - params|'
+mutant "momentum reversed" $op 's|const double share = options|const double share = 1 - options|'
 mutant "evaluation's backward in training (float32)" $fast 's|through = statistics.of_batch|through = false|'
 mutant "evaluation's backward in training (reference)" $plain 's|if (statistics.of_batch) g|if (false) g|'
 mutant "evaluation's backward in training (oneDNN)" $primitive 's|of_batch ? flags|false ? flags|'
-mutant "evaluation's backward in training (composed)" $op 's|gradients\[0\] = used_.of_batch ?|gradients[0] = false ?|'
+mutant "evaluation's backward in training (composed)" $op 's|if (used_.of_batch) {|if (false) {|'
 mutant "training's backward in evaluation (float32)" $fast 's|through = statistics.of_batch|through = true|'
 mutant "1/n missing in dx (float32)" $fast 's|inverse \* dweight / n|inverse * dweight|'
 mutant "1/n missing in dx (reference)" $plain 's|g - g.mean()|g - g.sum()|'
-mutant "1/n missing in dx (composed)" $op 's|g - average(g) - |g - sum(g, axes, true) - |'
+mutant "1/n missing in dx (composed)" $op 's|pow(average(d \* d)|pow(sum(d * d, axes, true)|'
 mutant "statistics read from the module at backward time" $op '
   s|^class BatchNormNode|thread_local Tensor latest;\n&|
   s|^  Used used(settings.layout.channels);|&\n  latest = running_mean;|
@@ -87,17 +88,17 @@ mutant "planes of N,W,C,H taken for images (oneDNN)" $primitive 's|if (!channels
 mutant "gradient of beta negated (float32)" $fast 's|dbias\[c\] = static_cast<float>(dbias)|dbias[c] = static_cast<float>(-dbias)|'
 mutant "mask with >= (float32)" $simd 's|shift <= 0 ? V|shift < 0 ? V|'
 mutant "mask with >= (reference)" $plain 's|bias <= 0).select|bias < 0).select|'
-mutant "mask with >= (composed)" $op 's|return gt(y, zeros({1}, x.dtype())).to(x.dtype())|return lt(y, zeros({1}, x.dtype())).to(x.dtype()) * -1.0 + 1.0|'
+mutant "mask with >= (composed)" $op 's|return le(normalize|return lt(normalize|'
 mutant "no mask in the fused backward" $simd 's|shift <= 0 ? V{} : dy|shift <= 0 ? dy : dy|'
 mutant "the mean rounded to float" $fast 's|0.0) - scale \* rest|0.0) - 0 * scale * rest|'
 mutant "the pivot is zero" $fast 's|return std::isfinite(p) ? p : 0.0f|return 0.0f * p|'
-mutant "float sums over whole chunks" $simd 's|kBlock = 64;|kBlock = 1 << 20;|'
+mutant "float sums over whole chunks" $loops 's|kRowBlock = 64;|kRowBlock = 1 << 20;|'
 mutant "eps outside of the root" $fast 's|1 / std::sqrt(var + eps)|1 / (std::sqrt(var) + eps)|'
-mutant "statistics updated twice" $op 's|^    if (params.update_running \&\& running_mean.defined()) {|    if (params.update_running \&\& running_mean.defined()) {\n      update_running(running_mean, running_var, params, settings, used);|'
+mutant "statistics updated twice" $op 's|^    if (options.update_running \&\& running_mean.defined()) {|    if (options.update_running \&\& running_mean.defined()) {\n      update_running(running_mean, running_var, options, settings, used);|'
 mutant "updated in evaluation" $layer 's|track && batch && (training .. forced.has_value())|track|'
 mutant "use_batch_statistics does not update in evaluation" $layer 's|batch \&\& (training .. forced.has_value())|batch \&\& training|'
 mutant "a failed or empty call is counted" $layer 's|if (update \&\& x.numel() > 0)|if (update)|'
-mutant "train() unfreezes" $layer 's|!is_frozen() \&\& forced|forced|'
+mutant "train() unfreezes" $layer 's/is_frozen() || !options_/!options_/'
 mutant "counter forgotten" $layer 's|mutable_data<int64_t>()\[0\] = batches|mutable_data<int64_t>()[0] = 1|'
 
 echo "$survivors survive"

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every machine runs, without intrinsics: Note [Instruction sets]
+#include "batch_norm_loops.h"
+#include "functions.h"
+#include "isa.h"
+#include "norm_loops.h"
+#include "pool_loops.h"
+#include "rnn_cells.h"
+#include "vectors.h"
+#include "winograd_kernels.h"
+
+namespace tern::kernels {
+namespace {
+inline void stream(float* p, Vec v) { store(p, v); }
+inline void drain() {}
+inline void in_register(const Vec&) {}
+
+#if defined(__aarch64__)
+// Fused as written, which vectors of any width that AArch64 has do as fast as a product.
+inline Vec multiply_add(Vec a, Vec b, Vec c) {
+  for (int i = 0; i < kLanes; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return c;
+}
+
+// Micro tiles of Winograd's matrix product: rows x vectors of columns, for 32 registers.
+constexpr int kMaxColumns = 3;
+constexpr int micro_rows(int) { return 8; }
+constexpr int kTilesAtOnce = 24;  // a multiple of micro_rows
+#endif
+}  // namespace
+}  // namespace tern::kernels
+
+#include "batch_norm_simd.h"
+#include "functions_simd.h"
+#include "norm_simd.h"
+#include "pool_simd.h"
+#include "rnn_simd.h"
+#if defined(__aarch64__)  // x86-64's baseline has no fused multiplication and addition
+#include "winograd_simd.h"
+#endif
+
+namespace tern::kernels {
+const IsaKernels baseline_kernels = {&kFunctions,        &batch_norm::kLoops, &norm::kLoops,
+                                     &pool::kLoops,      &rnn::kCells,
+#if defined(__aarch64__)
+                                     &winograd::kKernels
+#else
+                                     nullptr
+#endif
+};
+}  // namespace tern::kernels
