@@ -48,12 +48,16 @@ int main() {
                      nn::BatchNorm1d(64), nn::ReLU(), nn::Linear(64, kArms));
   std::printf("%s\n", to_string(net).c_str());
 
+  constexpr int kSteps = 300;
   optim::Adam adam(net.parameters(), {.lr = 0.01});
-  for (int step = 1; step <= 300; ++step) {
+  // Small steps at the end: the running statistics of batch norm then fit the weights.
+  optim::CosineAnnealingLR schedule(adam, kSteps);
+  for (int step = 1; step <= kSteps; ++step) {
     const Tensor loss = cross_entropy(net(points), arms);
     adam.zero_grad();
     loss.backward();
     adam.step();
+    schedule.step();
     if (step % 50 == 0) std::printf("step %3d  loss %.4f\n", step, loss.item<double>());
   }
 

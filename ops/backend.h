@@ -18,8 +18,8 @@ class ReferenceKernels {
 };
 
 /// Whether float32 results are the same bits for every number of threads (off at first). Without
-/// it they are so for the same number of threads only, as matrix products and the gradients of
-/// convolution weights are computed in a part for each thread. Holds for the whole process.
+/// it they are so for the same number of threads only, as the gradients of convolution weights are
+/// computed in a part for each thread. Holds for the whole process.
 void set_deterministic(bool deterministic);
 /// What is set.
 bool deterministic();

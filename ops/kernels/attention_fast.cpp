@@ -8,7 +8,7 @@
 #include "../../core/internal/parallel.h"
 #include "attention.h"
 #include "functions.h"
-#include "matmul.h"
+#include "product.h"
 #include "vectors.h"
 
 namespace tern::kernels::attention {
@@ -30,11 +30,16 @@ int64_t used_keys(const Shape& shape, const Tile& t, int64_t i) {
   return std::clamp<int64_t>(t.query + i + 1 - t.key, 0, t.keys);
 }
 
+void scale_row(int64_t n, float factor, float* x) {
+  transform(n, x, x, [=](Vec v) { return v * factor; });
+}
+
 /// scores [queries, keys] = scale q k^T
 void set_scores(const Problem<float>& p, const Tile& t, float* scores) {
   multiply({.m = t.queries, .n = t.keys, .k = p.shape.width, .transpose_b = true},
-           static_cast<float>(p.shape.scale), p.q.at(t.b, t.h, t.query), p.q.steps.row,
-           p.k.at(t.b, t.h, t.key), p.k.steps.row, 0, scores, t.keys);
+           p.q.at(t.b, t.h, t.query), p.q.steps.row, p.k.at(t.b, t.h, t.key), p.k.steps.row, scores,
+           t.keys);
+  scale_row(t.queries * t.keys, static_cast<float>(p.shape.scale), scores);
 }
 
 /// Applies the mask to n scores of a query.
@@ -65,10 +70,6 @@ void set_factors(const Problem<float>& p, const Tile& t, int64_t i, int64_t n, f
 
 void multiply_rows(int64_t n, const float* factors, float* x) {
   transform(n, x, factors, x, [](Vec a, Vec b) { return a * b; });
-}
-
-void scale_row(int64_t n, float factor, float* x) {
-  transform(n, x, x, [=](Vec v) { return v * factor; });
 }
 
 void forward_tile(const Problem<float>& p, int64_t b, int64_t h, int64_t query, int64_t queries,
@@ -103,8 +104,8 @@ void forward_tile(const Problem<float>& p, int64_t b, int64_t h, int64_t query, 
         multiply_rows(n, factors, row);
       }
     }
-    multiply({.m = queries, .n = shape.value_width, .k = t.keys}, 1, scores, t.keys,
-             p.v.at(b, h, key), p.v.steps.row, key > 0 ? 1 : 0, y.at(b, h, query), y.steps.row);
+    multiply({.m = queries, .n = shape.value_width, .k = t.keys, .add = key > 0}, scores, t.keys,
+             p.v.at(b, h, key), p.v.steps.row, y.at(b, h, query), y.steps.row);
   }
   for (int64_t i = 0; i < queries; ++i) {
     const bool none = largest[i] == -kInfinity;
@@ -142,8 +143,8 @@ void backward_head(const Problem<float>& p, int64_t b, int64_t h, const Rows<con
     for (int64_t key = 0; key < end; key += kKeys) {
       const Tile t{b, h, query, queries, key, std::min(kKeys, end - key)};
       set_scores(p, t, scores);
-      multiply({.m = queries, .n = t.keys, .k = shape.value_width, .transpose_b = true}, 1,
-               dy.at(b, h, query), dy.steps.row, p.v.at(b, h, key), p.v.steps.row, 0, products,
+      multiply({.m = queries, .n = t.keys, .k = shape.value_width, .transpose_b = true},
+               dy.at(b, h, query), dy.steps.row, p.v.at(b, h, key), p.v.steps.row, products,
                t.keys);
       for (int64_t i = 0; i < queries; ++i) {
         float *row = scores + i * t.keys, *g = products + i * t.keys;
@@ -157,17 +158,18 @@ void backward_head(const Problem<float>& p, int64_t b, int64_t h, const Rows<con
           multiply_rows(n, factors, g);
         }
         const float d = along[i];
-        transform(n, row, g, g, [=](Vec v, Vec u) { return v * (u - d); });
+        transform(n, row, g, g, [=](Vec v, Vec u) { return v * (u - d) * scale; });
         if (p.dropout.p > 0) multiply_rows(n, factors, row);
       }
-      multiply({.m = t.keys, .n = shape.value_width, .k = queries, .transpose_a = true}, 1, scores,
-               t.keys, dy.at(b, h, query), dy.steps.row, 1, gradients.v.at(b, h, key),
-               gradients.v.steps.row);
-      multiply({.m = queries, .n = shape.width, .k = t.keys}, scale, products, t.keys,
-               p.k.at(b, h, key), p.k.steps.row, key > 0 ? 1 : 0, gradients.q.at(b, h, query),
+      multiply(
+          {.m = t.keys, .n = shape.value_width, .k = queries, .transpose_a = true, .add = true},
+          scores, t.keys, dy.at(b, h, query), dy.steps.row, gradients.v.at(b, h, key),
+          gradients.v.steps.row);
+      multiply({.m = queries, .n = shape.width, .k = t.keys, .add = key > 0}, products, t.keys,
+               p.k.at(b, h, key), p.k.steps.row, gradients.q.at(b, h, query),
                gradients.q.steps.row);
-      multiply({.m = t.keys, .n = shape.width, .k = queries, .transpose_a = true}, scale, products,
-               t.keys, p.q.at(b, h, query), p.q.steps.row, 1, gradients.k.at(b, h, key),
+      multiply({.m = t.keys, .n = shape.width, .k = queries, .transpose_a = true, .add = true},
+               products, t.keys, p.q.at(b, h, query), p.q.steps.row, gradients.k.at(b, h, key),
                gradients.k.steps.row);
     }
   }

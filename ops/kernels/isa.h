@@ -19,6 +19,10 @@ struct Loops;
 namespace pool {
 struct Loops;
 }
+namespace product {
+template <class T>
+struct Kernels;
+}
 namespace rnn {
 template <class T>
 struct Cells;
@@ -33,6 +37,8 @@ struct IsaKernels {
   const batch_norm::Loops* batch_norm;
   const norm::Loops* norm;
   const pool::Loops* pool;
+  const product::Kernels<float>* product;
+  const product::Kernels<double>* product_f64;
   const rnn::Cells<float>* rnn;
   const winograd::Kernels* winograd;  ///< null where products cannot be fused into sums
 };

@@ -12,6 +12,7 @@
 #include "isa.h"
 #include "norm_loops.h"
 #include "pool_loops.h"
+#include "product_kernels.h"
 #include "rnn_cells.h"
 #include "winograd_kernels.h"
 
@@ -43,13 +44,22 @@ inline Vec load_first(const float* p, int64_t count) {
 inline void store_first(float* p, int64_t count, Vec v) {
   _mm512_mask_storeu_ps(p, first_lanes(count), v);
 }
+inline DoubleVec load_first(const double* p, int64_t count) {
+  return _mm512_maskz_loadu_pd(static_cast<__mmask8>(first_lanes(count)), p);
+}
+inline void store_first(double* p, int64_t count, DoubleVec v) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>(first_lanes(count)), v);
+}
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+inline DoubleVec multiply_add(DoubleVec a, DoubleVec b, DoubleVec c) {
+  return _mm512_fmadd_pd(a, b, c);
+}
 inline void stream(float* p, Vec v) { _mm512_stream_ps(p, v); }
 inline void drain() { _mm_sfence(); }
 // A select that reads memory under its mask is several times slower than a load and a select.
 inline void in_register(Vec& v) { asm("" : "+v"(v)); }
 
-// Micro tiles of Winograd's matrix product: rows x vectors of columns, for 32 registers.
+// Micro tiles of products: rows x vectors of columns, for 32 registers.
 constexpr int kMaxColumns = 4;
 constexpr int micro_rows(int columns) { return columns >= 3 ? 4 : 8; }
 constexpr int kTilesAtOnce = 16;  // a multiple of micro_rows

@@ -17,24 +17,13 @@ struct MatmulShape {
 };
 
 /// `bias` [n] is added to every row, and may be null.
-void matmul_fast(const MatmulShape& shape, const float* a, const float* b, const float* bias,
-                 float* y);
+template <class T>
+void matmul_fast(const MatmulShape& shape, const T* a, const T* b, const T* bias, T* y);
 template <class T>
 void matmul_reference(const MatmulShape& shape, const T* a, const T* b, const T* bias, T* y);
 template <class T>
 void matmul(const MatmulShape& shape, const T* a, const T* b, const T* bias, T* y) {
-  dispatch(matmul_fast, matmul_reference<T>, shape, a, b, bias, y);
+  dispatch(matmul_fast<T>, matmul_reference<T>, shape, a, b, bias, y);
 }
-
-/// c = alpha op(a) op(b) + beta c, with op as in MatmulShape.
-struct Product {
-  int64_t m, n, k;
-  bool transpose_a = false, transpose_b = false;
-};
-
-/// A product that other kernels are made of, of float32 on the calling thread. Rows of a, b and c
-/// are `a_step`, `b_step` and `c_step` elements apart.
-void multiply(const Product& product, float alpha, const float* a, int64_t a_step, const float* b,
-              int64_t b_step, float beta, float* c, int64_t c_step);
 
 }  // namespace tern::kernels

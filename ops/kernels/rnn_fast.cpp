@@ -7,9 +7,9 @@
 
 #include "../../core/internal/memory.h"
 #include "isa.h"
+#include "product_kernels.h"
 #include "rnn.h"
 #include "rnn_steps.h"
-#include "winograd_kernels.h"
 
 namespace tern::kernels::rnn {
 
@@ -26,7 +26,7 @@ constexpr int64_t kAlone = 1 << 18;
 class Packed {
  public:
   /// `w` is the matrix, or its transpose.
-  Packed(const winograd::Kernels& kernels, int64_t batch, const float* w, bool transposed,
+  Packed(const product::Kernels<float>& kernels, int64_t batch, const float* w, bool transposed,
          int64_t depth, int64_t columns)
       : kernels_(kernels),
         depth_(depth),
@@ -38,17 +38,11 @@ class Packed {
                    for (int64_t p = begin; p < end; ++p) {
                      const int64_t first = p * panel_, width = width_of(first);
                      const int64_t count = std::min(width, columns - first);
-                     float* to = panel(first);
-                     if (count < width) std::fill_n(to, width * depth, 0.0f);
                      if (transposed) {
-                       for (int64_t j = 0; j < count; ++j) {
-                         const float* row = w + (first + j) * depth;
-                         for (int64_t k = 0; k < depth; ++k) to[k * width + j] = row[k];
-                       }
+                       kernels_.pack_transposed(w + first * depth, depth, depth, count,
+                                                panel(first), width);
                      } else {
-                       for (int64_t k = 0; k < depth; ++k) {
-                         std::copy_n(w + k * columns + first, count, to + k * width);
-                       }
+                       kernels_.pack(w + first, columns, depth, count, panel(first), width);
                      }
                    }
                  });
@@ -77,14 +71,14 @@ class Packed {
   int64_t width_of(int64_t first) const { return std::min(panel_, stride_ - first); }
   float* panel(int64_t first) const { return memory_.as<float>() + first * depth_; }
 
-  const winograd::Kernels& kernels_;
+  const product::Kernels<float>& kernels_;
   int64_t depth_, panel_, stride_;
   memory::Scratch memory_;  // the matrix, then the products of the batch
 };
 
 template <class Run>
-void by_rows(const Layer<float>& layer, bool backward, const winograd::Kernels& kernels,
-             const Run& run) {
+void by_rows(const Layer<float>& layer, bool backward, const Run& run) {
+  const product::Kernels<float>& kernels = *isa_kernels().product;
   const int64_t batch = layer.batch, n = layer.hidden, width = layer.width();
   const int64_t outputs = layer.outputs;
   const Packed hidden(kernels, batch, layer.w_hh, !backward, backward ? width : outputs,
@@ -115,29 +109,20 @@ void by_rows(const Layer<float>& layer, bool backward, const winograd::Kernels& 
                });
 }
 
-// The product of the processor, if weights are worth packing for it.
-const winograd::Kernels* product_for(const Layer<float>& layer) {
-  return layer.steps < kSteps ? nullptr : isa_kernels().winograd;
-}
-
 }  // namespace
 
 void forward_fast(const Layer<float>& layer, const Forward<float>& tensors) {
-  const winograd::Kernels* product = product_for(layer);
-  if (!product) return forward_by_step(layer, tensors, *isa_kernels().rnn);
-  by_rows(layer, false, *product,
-          [&](const StepKernels<float>& kernels, int64_t begin, int64_t end) {
-            forward_rows(layer, tensors, kernels, begin, end);
-          });
+  if (layer.steps < kSteps) return forward_by_step(layer, tensors, *isa_kernels().rnn);
+  by_rows(layer, false, [&](const StepKernels<float>& kernels, int64_t begin, int64_t end) {
+    forward_rows(layer, tensors, kernels, begin, end);
+  });
 }
 
 void backward_fast(const Layer<float>& layer, const Backward<float>& tensors) {
-  const winograd::Kernels* product = product_for(layer);
-  if (!product) return backward_by_step(layer, tensors, *isa_kernels().rnn);
-  by_rows(layer, true, *product,
-          [&](const StepKernels<float>& kernels, int64_t begin, int64_t end) {
-            backward_rows(layer, tensors, kernels, begin, end);
-          });
+  if (layer.steps < kSteps) return backward_by_step(layer, tensors, *isa_kernels().rnn);
+  by_rows(layer, true, [&](const StepKernels<float>& kernels, int64_t begin, int64_t end) {
+    backward_rows(layer, tensors, kernels, begin, end);
+  });
 }
 
 }  // namespace tern::kernels::rnn

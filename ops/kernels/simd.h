@@ -40,6 +40,11 @@ struct Lanes<16> {
 
 using Vec = Lanes<kLanes>::Float;
 using IntVec = Lanes<kLanes>::Int;
+using DoubleVec = double __attribute__((vector_size(kLanes * sizeof(float))));  // half as many
+
+/// The widest vector of floats or doubles.
+template <class T>
+using VecOf = std::conditional_t<std::is_same_v<T, double>, DoubleVec, Vec>;
 
 template <class V, class T>
 inline V load(const T* p) {

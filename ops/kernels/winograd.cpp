@@ -116,16 +116,16 @@ void convolve_by_tiles(const Kernels& kernels, const Convolution& conv, int thre
       const int64_t width = panel_width(panel);
       for_products(conv.transforms, [&](int xi, int weight, bool) {
         for_chunks(conv.in(), [&](int64_t in, int64_t ins) {
-          kernels.multiply({.a = v + v_layout.offset(in, xi, 0),
-                            .a_stride = v_layout.row,
-                            .b = u + panel * u_panel + weight * u_xi(panel) + in * width,
-                            .b_stride = width,
-                            .m = m + xi * m_xi,
-                            .m_stride = width,
-                            .rows = count,
-                            .columns = width,
-                            .depth = ins,
-                            .add = in > 0});
+          kernels.product->multiply({.a = v + v_layout.offset(in, xi, 0),
+                                     .a_stride = v_layout.row,
+                                     .b = u + panel * u_panel + weight * u_xi(panel) + in * width,
+                                     .b_stride = width,
+                                     .m = m + xi * m_xi,
+                                     .m_stride = width,
+                                     .rows = count,
+                                     .columns = width,
+                                     .depth = ins,
+                                     .add = in > 0});
         });
       });
       transform_outputs(conv, outside.lost.as<float>(), first, count, m, width, m_xi,
@@ -169,16 +169,16 @@ void convolve_by_channels(const Kernels& kernels, const Convolution& conv, int t
       part.w += first_out * part.out_stride + in * part.in_stride;
       conv.transforms.weights(part, outs, ins, u, width, u_xi);
       for_products(conv.transforms, [&](int xi, int weight, bool) {
-        kernels.multiply({.a = v + v_layout.offset(in, xi, first),
-                          .a_stride = v_layout.row,
-                          .b = u + weight * u_xi,
-                          .b_stride = width,
-                          .m = m + xi * m_xi,
-                          .m_stride = width,
-                          .rows = count,
-                          .columns = columns,
-                          .depth = ins,
-                          .add = in > 0});
+        kernels.product->multiply({.a = v + v_layout.offset(in, xi, first),
+                                   .a_stride = v_layout.row,
+                                   .b = u + weight * u_xi,
+                                   .b_stride = width,
+                                   .m = m + xi * m_xi,
+                                   .m_stride = width,
+                                   .rows = count,
+                                   .columns = columns,
+                                   .depth = ins,
+                                   .add = in > 0});
       });
     });
     transform_outputs(conv, outside.lost.as<float>(), first, count, m, width, m_xi, first_out,

@@ -74,6 +74,7 @@
 
 #include <cstdint>
 
+#include "product_kernels.h"
 #include "winograd.h"
 
 namespace tern::kernels::winograd {
@@ -84,19 +85,6 @@ inline constexpr int kWeights = 6;                   // transformed weights, per
 inline constexpr int kPoints = kWeights * kWeights;  // and of a pair of channels
 inline constexpr int kMaxPixels = 9 * 9;             // of a tile or its patch
 inline constexpr int64_t kChunk = 64;                // channels that are stored and summed together
-
-/// m[rows][columns] (+)= sum over depth of a[row][depth] * b[depth][column]. Strides in floats;
-/// columns of b and m are contiguous, and `columns` is a multiple of the vector's lanes.
-struct Product {
-  const float* a;
-  int64_t a_stride;  // from row to row in multiply, from depth to depth in multiply_transposed
-  const float* b;
-  int64_t b_stride;
-  float* m;
-  int64_t m_stride;
-  int64_t rows, columns, depth;
-  bool add;  // to m; otherwise m is overwritten
-};
 
 /// Where the weights of a convolution lie: tap s of the pair (out, in) at
 /// w[out * out_stride + in * in_stride + s], s counted backwards if `turned`.
@@ -136,11 +124,10 @@ struct Transforms {
 /// What an instruction set provides.
 struct Kernels {
   int64_t lanes;
-  int64_t tiles;  // how many at once suit `multiply` and the second-level cache
+  int64_t tiles;  // how many at once suit `product` and the second-level cache
+  const product::Kernels<float>* product;
   Transforms stride_1, stride_2;
-  Transforms stride_2_transposed;                       // backward data
-  void (*multiply)(const Product& product);             // a[row * a_stride + depth]
-  void (*multiply_transposed)(const Product& product);  // a[depth * a_stride + row]
+  Transforms stride_2_transposed;  // backward data
 };
 
 }  // namespace tern::kernels::winograd

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels of winograd_kernels.h, over the vectors of simd.h. multiply_add, kMaxColumns,
-// micro_rows and kTilesAtOnce are the including source's.
+// The kernels of winograd_kernels.h, over the vectors of simd.h. multiply_add and
+// kTilesAtOnce are the including source's.
 //
 // Products that feed a sum are written multiply_add, so that no compiler has a choice to make and
 // an element has the same bits whether it falls into a whole vector or a rest.
@@ -283,58 +283,6 @@ void transform_output(const float* m, int64_t xi_stride, const Epilogue& epilogu
 
 // ---- Weights: a vector of output (or, for their gradient, input) channels at a time ----
 
-/// to[j][i] = from[i][j] (+ to[j][i] if add) for 8 x 8 floats; rows are `stride` floats apart.
-inline void transpose_8x8(const float* from, int64_t from_stride, float* to, int64_t to_stride,
-                          bool add) {
-  using Row = Lanes<8>::Float;
-  Row a[8], b[8];
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) a[i] = load<Row>(from + i * from_stride);
-#pragma GCC unroll 4
-  for (int i = 0; i < 8; i += 2) {
-    b[i] = __builtin_shufflevector(a[i], a[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-    b[i + 1] = __builtin_shufflevector(a[i], a[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-  }
-#pragma GCC unroll 2
-  for (int i = 0; i < 8; i += 4) {
-    a[i] = __builtin_shufflevector(b[i], b[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-    a[i + 1] = __builtin_shufflevector(b[i], b[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-    a[i + 2] = __builtin_shufflevector(b[i + 1], b[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
-    a[i + 3] = __builtin_shufflevector(b[i + 1], b[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
-    b[i] = __builtin_shufflevector(a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-    b[i + 4] = __builtin_shufflevector(a[i], a[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-  }
-#pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) {
-    float* row = to + i * to_stride;
-    store(row, add ? load<Row>(row) + b[i] : b[i]);
-  }
-}
-
-/// to[j][i] = from[i][j] for i < rows, j < columns; rows of `to` are kLanes floats.
-inline void transpose(const float* from, int64_t from_stride, int64_t rows, int64_t columns,
-                      float* to) {
-  int64_t i = 0;
-  for (; i + 8 <= rows; i += 8) {
-    const float* row = from + i * from_stride;
-    int64_t j = 0;
-    for (; j + 8 <= columns; j += 8) {
-      transpose_8x8(row + j, from_stride, to + j * kLanes + i, kLanes, false);
-    }
-    for (; j < columns; ++j) {
-      for (int64_t lane = 0; lane < 8; ++lane) {
-        to[j * kLanes + i + lane] = row[lane * from_stride + j];
-      }
-    }
-  }
-  for (; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) to[j * kLanes + i] = from[i * from_stride + j];
-  }
-}
-
 template <class Stride>
 void transform_weights(const Weights& weights, int64_t outs, int64_t ins, float* u,
                        int64_t u_stride, int64_t xi_stride) {
@@ -348,11 +296,11 @@ void transform_weights(const Weights& weights, int64_t outs, int64_t ins, float*
       const int64_t batch = ins - in < kBatch ? ins - in : kBatch;
       const float* g = weights.w + out * weights.out_stride + in * weights.in_stride;
       if (weights.in_stride == kTaps) {
-        transpose(g, weights.out_stride, lanes, batch * kTaps, taps);
+        transpose(g, weights.out_stride, lanes, batch * kTaps, taps, kLanes);
       } else {
         for (int64_t b = 0; b < batch; ++b) {
           transpose(g + b * weights.in_stride, weights.out_stride, lanes, kTaps,
-                    taps + b * kTaps * kLanes);
+                    taps + b * kTaps * kLanes, kLanes);
         }
       }
       for (int64_t b = 0; b < batch; ++b) {
@@ -392,68 +340,6 @@ void transform_weight_gradient(const float* m, int64_t xi_stride, int64_t channe
   }
 }
 
-// ---- The matrix product ----
-
-/// kRows x (kColumns vectors) of the product, summed in registers over the whole depth.
-template <bool kTransposed, int kRows, int kColumns>
-inline void multiply_micro(const Product& p, int64_t row, int64_t column) {
-  const int64_t row_stride = kTransposed ? 1 : p.a_stride;
-  const int64_t depth_stride = kTransposed ? p.a_stride : 1;
-  const float* a = p.a + row * row_stride;
-  const float* b = p.b + column;
-  float* m = p.m + row * p.m_stride + column;
-  Vec sum[kRows][kColumns];
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < kColumns; ++j) sum[i][j] = Vec{};
-  }
-  for (int64_t k = 0; k < p.depth; ++k, a += depth_stride, b += p.b_stride) {
-    Vec line[kColumns];
-#pragma GCC unroll 4
-    for (int j = 0; j < kColumns; ++j) line[j] = load<Vec>(b + j * kLanes);
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-      const Vec factor = broadcast(a[i * row_stride]);
-#pragma GCC unroll 4
-      for (int j = 0; j < kColumns; ++j) sum[i][j] = multiply_add(factor, line[j], sum[i][j]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-    float* row_of_m = m + i * p.m_stride;
-#pragma GCC unroll 4
-    for (int j = 0; j < kColumns; ++j, row_of_m += kLanes) {
-      store(row_of_m, p.add ? load<Vec>(row_of_m) + sum[i][j] : sum[i][j]);
-    }
-  }
-}
-
-/// Rows [row, p.rows) in micro tiles of kRows, then what is left in smaller ones.
-template <bool kTransposed, int kRows, int kColumns>
-inline void multiply_rows(const Product& p, int64_t row, int64_t column) {
-  for (; row + kRows <= p.rows; row += kRows) {
-    multiply_micro<kTransposed, kRows, kColumns>(p, row, column);
-  }
-  if constexpr (kRows > 1) {
-    if (row < p.rows) multiply_rows<kTransposed, kRows / 2, kColumns>(p, row, column);
-  }
-}
-
-/// Columns [column, p.columns), kColumns vectors at a time, then what is left fewer at a time.
-template <bool kTransposed, int kColumns>
-inline void multiply_columns(const Product& p, int64_t column) {
-  for (; column + kColumns * kLanes <= p.columns; column += kColumns * kLanes) {
-    multiply_rows<kTransposed, micro_rows(kColumns), kColumns>(p, 0, column);
-  }
-  if constexpr (kColumns > 1) {
-    if (column < p.columns) multiply_columns<kTransposed, kColumns - 1>(p, column);
-  }
-}
-
-void multiply(const Product& p) { multiply_columns<false, kMaxColumns>(p, 0); }
-void multiply_transposed(const Product& p) { multiply_columns<true, kMaxColumns>(p, 0); }
-
 template <class Stride>
 constexpr Transforms transforms() {
   Transforms result{.patch = Stride::kPatch,
@@ -478,11 +364,10 @@ constexpr Transforms transforms() {
 constexpr Kernels kKernels = {
     .lanes = kLanes,
     .tiles = kTilesAtOnce,
+    .product = &product::kKernels<float>,
     .stride_1 = transforms<Stride1>(),
     .stride_2 = transforms<Stride2>(),
     .stride_2_transposed = transforms<Stride2Transposed>(),
-    .multiply = multiply,
-    .multiply_transposed = multiply_transposed,
 };
 
 }  // namespace

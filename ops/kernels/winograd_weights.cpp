@@ -65,16 +65,16 @@ void sum_by_tiles(const Kernels& kernels, const WeightGradient& problem, int thr
       for_products(problem.transforms, [&](int xi, int weight, bool first_product) {
         for_chunks(s.k, [&](int64_t k, int64_t ks) {
           for_chunks(s.c, [&](int64_t c, int64_t cs) {
-            kernels.multiply_transposed({.a = d + d_layout.offset(k, xi, 0),
-                                         .a_stride = d_layout.row,
-                                         .b = v + v_layout.offset(c, xi, 0),
-                                         .b_stride = v_layout.row,
-                                         .m = m + weight * m_xi + k * m_row + c,
-                                         .m_stride = m_row,
-                                         .rows = ks,
-                                         .columns = round_up(cs, kernels.lanes),
-                                         .depth = count,
-                                         .add = first > begin || !first_product});
+            kernels.product->multiply_transposed({.a = d + d_layout.offset(k, xi, 0),
+                                                  .a_stride = d_layout.row,
+                                                  .b = v + v_layout.offset(c, xi, 0),
+                                                  .b_stride = v_layout.row,
+                                                  .m = m + weight * m_xi + k * m_row + c,
+                                                  .m_stride = m_row,
+                                                  .rows = ks,
+                                                  .columns = round_up(cs, kernels.lanes),
+                                                  .depth = count,
+                                                  .add = first > begin || !first_product});
           });
         });
       });
@@ -129,16 +129,16 @@ void sum_by_weights(const Kernels& kernels, const WeightGradient& problem, int t
       const int64_t cs = std::min(kChunk, s.c - c), ks = std::min(kChunk, s.k - k);
       for_products(problem.transforms, [&](int xi, int weight, bool first_product) {
         for (int64_t tile = 0; tile < count; tile += kTilesPerSum) {
-          kernels.multiply_transposed({.a = d + d_layout.offset(k, xi, tile),
-                                       .a_stride = d_layout.row,
-                                       .b = v + v_layout.offset(c, xi, tile),
-                                       .b_stride = v_layout.row,
-                                       .m = m + weight * m_xi,
-                                       .m_stride = m_row,
-                                       .rows = ks,
-                                       .columns = round_up(cs, kernels.lanes),
-                                       .depth = std::min(kTilesPerSum, count - tile),
-                                       .add = tile > 0 || !first_product});
+          kernels.product->multiply_transposed({.a = d + d_layout.offset(k, xi, tile),
+                                                .a_stride = d_layout.row,
+                                                .b = v + v_layout.offset(c, xi, tile),
+                                                .b_stride = v_layout.row,
+                                                .m = m + weight * m_xi,
+                                                .m_stride = m_row,
+                                                .rows = ks,
+                                                .columns = round_up(cs, kernels.lanes),
+                                                .depth = std::min(kTilesPerSum, count - tile),
+                                                .add = tile > 0 || !first_product});
         }
       });
       for (int64_t i = 0; i < ks; ++i) {

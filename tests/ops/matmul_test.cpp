@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
-#include <sys/time.h>
 #include <tern/core/autograd.h>
 #include <tern/core/counters.h>
 #include <tern/core/error.h>
@@ -8,16 +7,13 @@
 #include <tern/core/random.h>
 #include <tern/core/threads.h>
 #include <tern/ops/arithmetic.h>
-#include <tern/ops/attention.h>
 #include <tern/ops/backend.h>
+#include <tern/ops/indexing.h>
 #include <tern/ops/matmul.h>
 #include <tern/ops/movement.h>
 #include <tern/ops/reduce.h>
 
-#include <atomic>
 #include <cmath>
-#include <csignal>
-#include <functional>
 #include <vector>
 
 #include "support.h"
@@ -30,6 +26,7 @@ using tern::test::checksum;
 using tern::test::message_of;
 using tern::test::pattern;
 using tern::test::relative_distance;
+using tern::test::same_bits;
 
 namespace {
 
@@ -189,39 +186,6 @@ bool check_mutant(Mutation mutation) {
   };
   return gradcheck(f, {leaf({2, 3}), leaf({3, 3}), leaf({3})});
 }
-// oneDNN's sgemm keeps its stack pointer in the heap: a handler that ran then would overwrite it.
-void expect_signals_harmless(const std::function<Tensor()>& f) {
-  static std::atomic<int> handled{0};
-  handled = 0;
-  struct sigaction action {
-  }, before{};
-  action.sa_handler = [](int) { ++handled; };
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGALRM, &action, &before);
-  itimerval timer{};
-  timer.it_value.tv_usec = timer.it_interval.tv_usec = 500;
-  const Tensor expected = f();
-  setitimer(ITIMER_REAL, &timer, nullptr);
-  for (int i = 0; i < 200000 && handled < 150; ++i) {
-    const std::vector<char> neighbour(16640);  // as what sgemm allocates, to be freed between
-    ASSERT_TRUE(tern::test::same_bits(f(), expected));
-  }
-  timer = {};
-  setitimer(ITIMER_REAL, &timer, nullptr);
-  sigaction(SIGALRM, &before, nullptr);
-  EXPECT_GE(handled, 150) << "no signals arrived";
-}
-
-TEST(Matmul, SignalHandlersDoNoHarm) {
-  const Tensor a = randn({96, 300}), b = randn({300, 80});
-  expect_signals_harmless([&] { return matmul(a, b); });
-}
-
-// Whose products are its own pieces.
-TEST(Matmul, SignalHandlersDoNoHarmInAttention) {
-  const Tensor q = randn({2, 64, 128}), k = randn({2, 256, 128}), v = randn({2, 256, 128});
-  expect_signals_harmless([&] { return scaled_dot_product_attention(q, k, v); });
-}
 
 }  // namespace
 
@@ -232,7 +196,7 @@ TEST(Linear, WrongBackwardIsRejected) {
   EXPECT_THROW(check_mutant(Mutation::no_bias), Error);
 }
 
-TEST(Matmul, OneDnnAgreesWithEigen) {
+TEST(Matmul, FastKernelsAgreeWithTheReference) {
   manual_seed(8);
   const Operands operands[] = {
       {{17, 33}, {33, 5}, {17, 5}},
@@ -245,63 +209,73 @@ TEST(Matmul, OneDnnAgreesWithEigen) {
       {{9, 17}, {4, 17, 8}, {4, 9, 8}},
       {{4, 260, 90}, {4, 90, 200}, {4, 260, 200}},
   };
-  for (const bool strict : {false, true}) {
-    set_deterministic(strict);
-    for (const Operands& o : operands) {
-      const Tensor a = randn(o.a);
-      const Tensor b = randn(o.b);
-      const Tensor dy = randn(o.y);
-      const Results exact = run(kMatmul, {a.to(DType::f64), b.to(DType::f64)}, dy.to(DType::f64));
-      const auto expect_near = [&](const Results& r) {
-        EXPECT_LT(relative_distance(r.y, exact.y), 2e-6);
-        EXPECT_LT(relative_distance(r.gradients[0], exact.gradients[0]), 2e-6);
-        EXPECT_LT(relative_distance(r.gradients[1], exact.gradients[1]), 2e-6);
-      };
-      expect_near(run(kMatmul, {a, b}, dy));
-      const ReferenceKernels reference;
-      expect_near(run(kMatmul, {a, b}, dy));
+  const auto reference = [](const Function& f, const std::vector<Tensor>& inputs,
+                            const Tensor& dy) {
+    const ReferenceKernels kernels;
+    return run(f, inputs, dy);
+  };
+  const auto expect_near = [](const Results& found, const Results& exact, double bound) {
+    EXPECT_LT(relative_distance(found.y, exact.y), bound);
+    ASSERT_EQ(found.gradients.size(), exact.gradients.size());
+    for (size_t i = 0; i < exact.gradients.size(); ++i) {
+      EXPECT_LT(relative_distance(found.gradients[i], exact.gradients[i]), bound);
     }
-    const Tensor x = randn({50, 33});
-    const Tensor w = randn({20, 33});
-    const Tensor b = randn({20});
-    const Tensor dy = randn({50, 20});
-    const Results fast = run(kLinear, {x, w, b}, dy);
-    const Results exact =
-        run(kLinear, {x.to(DType::f64), w.to(DType::f64), b.to(DType::f64)}, dy.to(DType::f64));
-    EXPECT_LT(relative_distance(fast.y, exact.y), 2e-6);
-    for (size_t i = 0; i < 3; ++i) {
-      EXPECT_LT(relative_distance(fast.gradients[i], exact.gradients[i]), 2e-6);
-    }
-  }
-  set_deterministic(false);
-}
-
-TEST(Matmul, DeterministicModeGivesTheSameBitsForEveryNumberOfThreads) {
-  manual_seed(9);
-  const int before = num_threads();
-  set_deterministic(true);
-  const Operands operands[] = {
-      // Sums that sgemm divides: in b's gradient from 2 threads on, in y from 16.
-      {{3000, 64}, {64, 1}, {3000, 1}},          {{64, 500}, {500, 2}, {64, 2}},
-      {{64, 4000}, {4000, 48}, {64, 48}},        {{600, 500}, {500, 300}, {600, 300}},
-      {{6, 30, 500}, {6, 500, 20}, {6, 30, 20}},
+  };
+  const auto expect_agreement = [&](const Function& f, const std::vector<Tensor>& inputs,
+                                    const Tensor& dy) {
+    std::vector<Tensor> doubles;
+    for (const Tensor& x : inputs) doubles.push_back(x.to(DType::f64));
+    const Results exact = reference(f, doubles, dy.to(DType::f64));
+    expect_near(run(f, doubles, dy.to(DType::f64)), exact, 2e-15);
+    expect_near(run(f, inputs, dy), exact, 2e-6);
+    expect_near(reference(f, inputs, dy), exact, 2e-6);
   };
   for (const Operands& o : operands) {
-    const Tensor a = randn(o.a);
-    const Tensor b = randn(o.b);
-    const Tensor dy = randn(o.y);
-    set_num_threads(1);
-    const Results one = run(kMatmul, {a, b}, dy);
-    for (const int threads : {2, 3, 16}) {
-      set_num_threads(threads);
-      const Results many = run(kMatmul, {a, b}, dy);
-      EXPECT_EQ(one.y.to_vector<float>(), many.y.to_vector<float>());
-      EXPECT_EQ(one.gradients[0].to_vector<float>(), many.gradients[0].to_vector<float>());
-      EXPECT_EQ(one.gradients[1].to_vector<float>(), many.gradients[1].to_vector<float>());
+    expect_agreement(kMatmul, {randn(o.a), randn(o.b)}, randn(o.y));
+  }
+  expect_agreement(kLinear, {randn({50, 33}), randn({20, 33}), randn({20})}, randn({50, 20}));
+}
+
+TEST(Matmul, BitsDoNotDependOnTheNumberOfThreads) {
+  manual_seed(9);
+  const int before = num_threads();
+  const Operands operands[] = {
+      {{3000, 64}, {64, 1}, {3000, 1}},          {{64, 500}, {500, 2}, {64, 2}},
+      {{64, 4000}, {4000, 48}, {64, 48}},        {{600, 500}, {500, 300}, {600, 300}},
+      {{6, 30, 500}, {6, 500, 20}, {6, 30, 20}}, {{1, 700}, {700, 513}, {1, 513}},
+      {{33, 2000}, {2000, 33}, {33, 33}},  // whose last piece must not be a single row
+  };
+  const auto same = [](const Tensor& x, const Tensor& y) {
+    return x.dtype() == DType::f64 ? same_bits<double>(x, y) : same_bits<float>(x, y);
+  };
+  for (const Operands& o : operands) {
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      const Tensor a = randn(o.a, dtype), b = randn(o.b, dtype), dy = randn(o.y, dtype);
+      set_num_threads(1);
+      const Results one = run(kMatmul, {a, b}, dy);
+      for (const int threads : {2, 3, 16}) {
+        set_num_threads(threads);
+        const Results many = run(kMatmul, {a, b}, dy);
+        EXPECT_TRUE(same(one.y, many.y)) << o.y << " " << threads;
+        EXPECT_TRUE(same(one.gradients[0], many.gradients[0])) << o.a << " " << threads;
+        EXPECT_TRUE(same(one.gradients[1], many.gradients[1])) << o.b << " " << threads;
+      }
     }
   }
-  set_deterministic(false);
   set_num_threads(before);
+}
+
+TEST(Matmul, ARowHasTheSameBitsWhateverStandsBesideIt) {
+  manual_seed(10);
+  const Tensor x = randn({100, 300}), weight = randn({70, 300}), bias = randn({70});
+  const Tensor all = linear(x, weight, bias);
+  for (const int64_t rows : {2, 3, 9, 31}) {
+    for (const int64_t first : {0, 5, 64}) {
+      EXPECT_TRUE(
+          same_bits(linear(narrow(x, 0, first, rows), weight, bias), narrow(all, 0, first, rows)))
+          << rows << " rows from " << first;
+    }
+  }
 }
 
 TEST(Matmul, NoTransposedCopiesAreMade) {
