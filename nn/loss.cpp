@@ -43,6 +43,11 @@ Tensor MarginRankingLoss::forward(const Tensor& a, const Tensor& b, const Tensor
   return margin_ranking_loss(a, b, target, margin_, reduction_);
 }
 
+Tensor CTCLoss::forward(const Tensor& log_probs, const Tensor& targets, const Tensor& input_lengths,
+                        const Tensor& target_lengths) const {
+  return ctc_loss(log_probs, targets, input_lengths, target_lengths, options_);
+}
+
 Tensor TripletMarginLoss::forward(const Tensor& anchor, const Tensor& positive,
                                   const Tensor& negative) const {
   return triplet_margin_loss(anchor, positive, negative, options_);

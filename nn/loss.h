@@ -138,6 +138,19 @@ class MarginRankingLoss : public ModuleOf<MarginRankingLoss> {
   Reduction reduction_;
 };
 
+/// ctc_loss(log_probs, targets, input_lengths, target_lengths, options) as an object.
+class CTCLoss : public ModuleOf<CTCLoss> {
+ public:
+  /// The options of the function.
+  explicit CTCLoss(CtcLossOptions options = {}) : options_(options) {}
+  /// The loss; throws as the function does.
+  Tensor forward(const Tensor& log_probs, const Tensor& targets, const Tensor& input_lengths,
+                 const Tensor& target_lengths) const;
+
+ private:
+  CtcLossOptions options_;
+};
+
 /// triplet_margin_loss(anchor, positive, negative, options) as an object.
 class TripletMarginLoss : public ModuleOf<TripletMarginLoss> {
  public:

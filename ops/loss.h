@@ -79,6 +79,24 @@ Tensor huber_loss(const Tensor& x, const Tensor& target, Reduction reduction = R
 Tensor kl_div(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean,
               bool log_target = false);
 
+/// Arguments of ctc_loss.
+struct CtcLossOptions {
+  int64_t blank = 0;  ///< the class that stands for no label
+  Reduction reduction =
+      Reduction::mean;         ///< the mean is over losses divided by their labels' number
+  bool zero_infinity = false;  ///< 0 for sequences that are too short for their labels
+};
+/// Connectionist temporal classification: minus the logarithm of the probability that a sequence of
+/// classes, without its repetitions and then without its blanks, gives the labels; as
+/// torch.nn.functional.ctc_loss (Graves et al., 2006).
+///
+/// log_probs [T,N,C] are results of log_softmax. targets, i64, are [N,S] padded in any way, or all
+/// labels one after the other in one axis; input_lengths (up to T) and target_lengths are i64 [N].
+/// Of a sequence that is too short the loss is infinite, and the gradient 0. Throws Error for
+/// lengths and labels out of range, and for a label that is the blank.
+Tensor ctc_loss(const Tensor& log_probs, const Tensor& targets, const Tensor& input_lengths,
+                const Tensor& target_lengths, const CtcLossOptions& options = {});
+
 /// max(0, margin - target * (a - b)) for targets of 1 (a is to be larger) and -1.
 Tensor margin_ranking_loss(const Tensor& a, const Tensor& b, const Tensor& target,
                            double margin = 0, Reduction reduction = Reduction::mean);

@@ -507,6 +507,14 @@ TEST(Documentation, Losses) {
   const nn::MarginRankingLoss ranking(0.5);
   EXPECT_EQ(ranking(zeros({1}), ones({1}), ones({1})).item<float>(), 1.5f);
   //! [MarginRankingLoss]
+  //! [CTCLoss]
+  const Tensor of_each_step = log_softmax(zeros({2, 1, 3}), 2);  // two steps, one sequence
+  const Tensor label = tensor(std::vector<int64_t>{1}, {1, 1});
+  const Tensor steps = tensor(std::vector<int64_t>{2}, {1}),
+               one = tensor(std::vector<int64_t>{1}, {1});
+  const nn::CTCLoss ctc;  // of 9 paths, three give the label: 11, 1-, -1
+  EXPECT_NEAR(ctc(of_each_step, label, steps, one).item<float>(), std::log(3.0), 1e-5);
+  //! [CTCLoss]
   //! [TripletMarginLoss]
   const nn::TripletMarginLoss triplet({.margin = 2});
   EXPECT_NEAR(triplet(zeros({1, 2}), zeros({1, 2}), ones({1, 2})).item<float>(), 2 - std::sqrt(2.0),

@@ -256,6 +256,12 @@ TEST(Loss, ObjectsAreTheFunctions) {
        margin_ranking_loss(sum(p, {1}), sum(logits, {1}), sides, 0.5));
   same(nn::TripletMarginLoss({.margin = 2})(logits, target, p),
        triplet_margin_loss(logits, target, p, {.margin = 2}));
+  const Tensor labels = tensor(std::vector<int64_t>{1, 2}, {1, 2});
+  const Tensor steps = tensor(std::vector<int64_t>{4}, {1}),
+               two = tensor(std::vector<int64_t>{2}, {1});
+  const Tensor sequence = log_softmax(reshape(logits, {4, 1, 3}), 2);
+  same(nn::CTCLoss({.reduction = total})(sequence, labels, steps, two),
+       ctc_loss(sequence, labels, steps, two, {.reduction = total}));
   same(nn::CosineEmbeddingLoss(0.5, total)(logits, target, sides),
        cosine_embedding_loss(logits, target, sides, 0.5, total));
 }
