@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes tables (Markdown) and a chart (SVG) from the results of steps_bench_peer.
+"""Makes tables (Markdown) and a chart (SVG) from the results of steps_bench --peer.
 
     report.py STEPS.json... [--avx2 AVX2.json...] [--chart FILE.svg] [--readme README.md]
 

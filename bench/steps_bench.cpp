@@ -2,26 +2,30 @@
 // Whole training steps compared with PyTorch's, with the sum of their own operations, and with the
 // sum of oneDNN's primitives; on two threads and on one; with growing batches; and their memory.
 //
-//     steps_bench [--benchmark_filter=step/resnet20]          Tern and oneDNN
-//     steps_bench_peer [--benchmark_filter=step/resnet20]     and PyTorch
+//     steps_bench [--benchmark_filter=step/resnet20]            Tern and oneDNN
+//     steps_bench --peer [--benchmark_filter=step/resnet20]     and PyTorch
 //
-// The libraries run in turns within each iteration. The counters are medians, times in
+// Each library is in a process of its own; they run in turns within each iteration, a turn of about
+// 20 ms after a pause for the threads of the one before. The counters are medians, times in
 // milliseconds; `faster` is the median over the iterations of PyTorch's time, in its faster memory
 // format, divided by Tern's. report.py makes the tables and the chart from the JSON.
 #include <benchmark/benchmark.h>
 #include <dnnl.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "../core/internal/parallel.h"
+#include "peer.h"
 #include "timing.h"
 #include "work.h"
 
@@ -30,28 +34,49 @@ namespace {
 using namespace bench;
 
 constexpr int kRounds = 9, kRoundsOfShortSteps = 25;
+bool with_peer = false;
 bool failed = false;
+
+/// PyTorch's steps of a work, in either memory format; null without PyTorch, and the second one
+/// where there are no images.
+struct Peers {
+  std::unique_ptr<Peer> contiguous, channels_last;
+
+  explicit Peers(const Work& work) {
+    if (!with_peer) return;
+    contiguous = std::make_unique<Peer>(work, Peer::Format::contiguous);
+    if (work.x.dim() != 4) return;
+    channels_last = std::make_unique<Peer>(work, Peer::Format::channels_last);
+  }
+};
 
 struct Agreement {
   bool contiguous = true, channels_last = true;
 };
-/// Both sides start from the same weights: their first three results have to agree.
-Agreement compare(const Work& work, const Peer& peer) {
+/// All start from the same weights: their first three results have to agree.
+Agreement compare(const Work& work, const Peers& peers) {
   Agreement result;
   for (int i = 0; i < 3; ++i) {
     const double ours = work.step();
-    const auto agrees = [&](const Step& step, const char* order) {
-      if (!step) return true;
-      const double theirs = step();
+    const auto agrees = [&](const std::unique_ptr<Peer>& peer, const char* order) {
+      if (!peer) return true;
+      const double theirs = peer->step();
       if (std::abs(ours - theirs) <= 1e-3 * (1 + std::abs(theirs))) return true;
       std::fprintf(stderr, "%s: step %d gives %.7g in Tern and %.7g in PyTorch, %s\n",
                    work.name.c_str(), i, ours, theirs, order);
       return false;
     };
-    result.contiguous &= agrees(peer.contiguous, "contiguous");
-    result.channels_last &= agrees(peer.channels_last, "channels_last");
+    result.contiguous &= agrees(peers.contiguous, "contiguous");
+    result.channels_last &= agrees(peers.channels_last, "channels_last");
   }
   return result;
+}
+
+/// f() after the threads of the process that ran before have gone to sleep.
+template <class F>
+auto turn(const F& f) {
+  if (with_peer) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  return f();
 }
 
 /// Enough calls of a step for the clock's resolution.
@@ -92,8 +117,8 @@ void add_parts(benchmark::State& state, const Work& work, int calls) {
 
 void step(benchmark::State& state, const std::string& name) {
   const Work work = bench::work(name);
-  const Peer peer = bench::peer(work);
-  const Agreement agreement = compare(work, peer);
+  const Peers peers(work);
+  const Agreement agreement = compare(work, peers);
   if (!agreement.contiguous) {
     failed = true;
     return state.SkipWithError("Tern and PyTorch disagree");
@@ -103,13 +128,13 @@ void step(benchmark::State& state, const std::string& name) {
   const int calls = calls_of(work.step);
   std::vector<double> ours, contiguous, channels_last, faster;
   for (auto _ : state) {
-    ours.push_back(milliseconds(work.step, calls));
+    ours.push_back(turn([&] { return milliseconds(work.step, calls); }));
     state.SetIterationTime(ours.back() * calls / 1e3);
-    if (!peer.contiguous) continue;
-    contiguous.push_back(milliseconds(peer.contiguous, calls));
+    if (!peers.contiguous) continue;
+    contiguous.push_back(turn([&] { return peers.contiguous->milliseconds(); }));
     double best = contiguous.back();
-    if (peer.channels_last) {
-      channels_last.push_back(milliseconds(peer.channels_last, calls));
+    if (peers.channels_last) {
+      channels_last.push_back(turn([&] { return peers.channels_last->milliseconds(); }));
       best = std::min(best, channels_last.back());
     }
     faster.push_back(best / ours.back());
@@ -183,6 +208,8 @@ void batch(benchmark::State& state, const std::string& name) {
 
 // ---- memory: each figure from a process that does nothing else ----------------------------------
 
+constexpr int kStepsForMemory = 5;
+
 /// Prints the peak memory of this process, in kB.
 void print_peak() {
   std::ifstream status("/proc/self/status");
@@ -191,12 +218,9 @@ void print_peak() {
   }
 }
 
-/// Five steps.
-int print_peak_of_steps(const std::string& who, const std::string& name) {
-  Step step = who == "tern"      ? work(name).step
-              : who == "pytorch" ? peer(work(name)).contiguous
-                                 : peer(work(name)).channels_last;
-  for (int i = 0; i < 5; ++i) step();
+int print_peak_of_steps(const std::string& name) {
+  const Step step = work(name).step;
+  for (int i = 0; i < kStepsForMemory; ++i) step();
   print_peak();
   return 0;
 }
@@ -218,10 +242,10 @@ int print_peaks_of_batches() {
   return 0;
 }
 
-/// The peaks that a program prints, in MB; empty if it fails.
-std::vector<double> megabytes(const std::string& program, const std::string& arguments) {
+/// The peaks that this program prints with these arguments, in MB; empty if it fails.
+std::vector<double> megabytes(const std::string& arguments) {
   std::vector<double> result;
-  FILE* output = popen(("'" + program + "' " + arguments).c_str(), "r");
+  FILE* output = popen(("'" + this_program().string() + "' " + arguments).c_str(), "r");
   if (!output) return result;
   for (long long kilobytes = 0; std::fscanf(output, "%lld", &kilobytes) == 1;) {
     result.push_back(static_cast<double>(kilobytes) / 1024);
@@ -229,35 +253,29 @@ std::vector<double> megabytes(const std::string& program, const std::string& arg
   return pclose(output) == 0 ? result : std::vector<double>();
 }
 
-/// The program that is not linked with PyTorch.
-std::string alone() {
-  return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "steps_bench";
-}
-
 void memory(benchmark::State& state, const std::string& name) {
-  const std::string self = std::filesystem::read_symlink("/proc/self/exe");
-  const bool with_peer = !peer_version().empty();
-  std::vector<double> tern, contiguous, channels_last;
-  for (auto _ : state) {
-    tern = megabytes(alone(), "--peak-memory tern " + name);
-    if (!with_peer) continue;
-    contiguous = megabytes(self, "--peak-memory pytorch " + name);
-    channels_last = megabytes(self, "--peak-memory pytorch_channels_last " + name);
-  }
-  if (tern.empty() || (with_peer && (contiguous.empty() || channels_last.empty()))) {
+  std::vector<double> tern;
+  for (auto _ : state) tern = megabytes("--peak-memory " + name);
+  if (tern.empty()) {
     failed = true;
     return state.SkipWithError("a process whose memory was to be measured failed");
   }
   state.counters["tern_mb"] = tern[0];
   if (!with_peer) return;
-  state.counters["pytorch_mb"] = contiguous[0];
-  state.counters["pytorch_channels_last_mb"] = channels_last[0];
-  state.counters["ratio"] = tern[0] / std::min(contiguous[0], channels_last[0]);
+  const Peers peers(work(name));
+  const auto peak = [](Peer& peer) {
+    for (int i = 0; i < kStepsForMemory; ++i) peer.step();
+    return peer.peak_megabytes();
+  };
+  const double contiguous = peak(*peers.contiguous), channels_last = peak(*peers.channels_last);
+  state.counters["pytorch_mb"] = contiguous;
+  state.counters["pytorch_channels_last_mb"] = channels_last;
+  state.counters["ratio"] = tern[0] / std::min(contiguous, channels_last);
 }
 
 void memory_of_batches(benchmark::State& state) {
   std::vector<double> peaks;
-  for (auto _ : state) peaks = megabytes(alone(), "--memory-of-batches");
+  for (auto _ : state) peaks = megabytes("--memory-of-batches");
   if (peaks.size() != 2) {
     failed = true;
     return state.SkipWithError("a process whose memory was to be measured failed");
@@ -305,7 +323,7 @@ void add_context() {
            {"tern", tern::kVersion},
            {"tern_threads", text(tern::num_threads())},
            {"onednn", text(onednn->major) + "." + text(onednn->minor) + "." + text(onednn->patch)},
-           {"pytorch", peer_version()},
+           {"pytorch", with_peer ? Peer(work("add"), Peer::Format::contiguous).description() : ""},
            {"isa", isa ? isa : ""}}) {
     benchmark::AddCustomContext(key, value);
   }
@@ -336,11 +354,20 @@ void register_all() {
 
 int main(int argc, char** argv) {
   tern::manual_seed(0);
-  if (argc == 4 && std::string(argv[1]) == "--peak-memory") {
-    return print_peak_of_steps(argv[2], argv[3]);
-  }
+  if (argc == 3 && std::string(argv[1]) == "--peak-memory") return print_peak_of_steps(argv[2]);
   if (argc == 3 && std::string(argv[1]) == "--turns") return run_turns(argv[2]);
   if (argc == 2 && std::string(argv[1]) == "--memory-of-batches") return print_peaks_of_batches();
+  if (argc > 1 && std::string(argv[1]) == "--peer") {
+    if (!Peer::available()) {
+      std::fprintf(stderr,
+                   "there is no pytorch_steps beside this program: it is built with libtorch\n");
+      return 1;
+    }
+    with_peer = true;
+    argv[1] = argv[0];
+    ++argv;
+    --argc;
+  }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   add_context();

@@ -17,6 +17,12 @@ double milliseconds(const F& f, int calls = 1) {
   return took.count() / calls;
 }
 
+/// The same over about 20 ms.
+template <class F>
+double milliseconds_of_turn(const F& f) {
+  return milliseconds(f, static_cast<int>(std::clamp(20 / milliseconds(f), 1.0, 2e4)));
+}
+
 inline double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());

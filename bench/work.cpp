@@ -85,6 +85,7 @@ Work add_work() {
 }  // namespace
 
 Work work(const std::string& name, int64_t batch) {
+  manual_seed(0);
   const optim::SGDOptions sgd{.lr = 0.01, .momentum = 0.9};
   const auto of = [&](int64_t usual) { return batch > 0 ? batch : usual; };
   if (name == "cnn28") {

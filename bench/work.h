@@ -29,13 +29,4 @@ struct Work {
 /// "add", with that many images (0: the number in the table).
 Work work(const std::string& name, int64_t batch = 0);
 
-/// The same step in PyTorch's C++ side from the same weights, in either memory format. Empty where
-/// there is none, or no PyTorch.
-struct Peer {
-  Step contiguous, channels_last;
-};
-Peer peer(const Work& work);
-/// PyTorch's version; "" without it.
-std::string peer_version();
-
 }  // namespace bench

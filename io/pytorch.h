@@ -27,7 +27,8 @@ struct LoadPytorchOptions {
 /// Error that names the file and the position if it is truncated, damaged, or has no tensors.
 StateDict load_pytorch(const std::string& path, const LoadPytorchOptions& options = {});
 
-/// Writes a file for torch.load(path, weights_only=True), an OrderedDict of row-major tensors.
+/// Writes a file for torch.load(path, weights_only=True) and, in C++, torch::pickle_load: a dict of
+/// row-major tensors.
 /// Names that share a tensor share it in PyTorch. The same dict gives the same bytes. Throws Error
 /// for undefined tensors, names with control characters, and a path that cannot be written.
 void save_pytorch(const StateDict& dict, const std::string& path);

@@ -80,7 +80,7 @@ void save(const StateDict& dict, const std::string& path) {
   std::map<std::tuple<const void*, DType, int64_t, MemoryFormat>, int64_t> numbers;
   std::vector<Tensor> storages;
   std::string pickle = "\x80\x02";
-  pickle.append(kOrderedDict).append("(");
+  pickle += "}(";  // a plain dict, which torch::pickle_load in C++ reads, too
   for (const auto& [name, value] : dict) {
     const Tensor x = value.detach();
     const auto [place, added] =

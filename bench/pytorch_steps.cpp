@@ -1,20 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// The measured steps in PyTorch's C++ side (libtorch), with Tern's names and weights.
+// The measured steps in PyTorch's C++ side (libtorch), with Tern's names; without Tern, which would
+// share its threads and its allocator.
+//
+//     pytorch_steps NAME contiguous|channels_last DATA.pt THREADS
+//
+// DATA.pt holds parameters and buffers, "x" and "target". Each line of standard input is answered
+// by a line: "describe" by the versions, "step" by the result of a step, "time" by its
+// milliseconds, "memory" by the megabytes that the process has taken so far.
+#include <dlfcn.h>
+#include <torch/csrc/api/include/torch/serialize.h>
 #include <torch/torch.h>
 
-#include "work.h"
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <string>
+#include <vector>
 
-namespace bench {
+#include "timing.h"
 
 namespace {
 
-torch::Tensor to_torch(const tern::Tensor& x) {
-  const std::vector<int64_t> sizes(x.shape().begin(), x.shape().end());
-  if (x.dtype() == tern::DType::i64) {
-    return torch::tensor(x.to_vector<int64_t>()).reshape(sizes);
-  }
-  return torch::tensor(x.to_vector<float>()).reshape(sizes);
-}
+using Step = std::function<double()>;
+using Data = std::map<std::string, torch::Tensor>;
 
 torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride, bool bias) {
   return torch::nn::Conv2d(
@@ -108,26 +118,25 @@ torch::MemoryFormat format(bool channels_last) {
 }
 
 template <class Net, class... Args>
-std::shared_ptr<Net> twin(const Work& work, bool channels_last, Args... args) {
+std::shared_ptr<Net> twin(const Data& data, bool channels_last, Args... args) {
   const torch::NoGradGuard no_grad;
   auto net = std::make_shared<Net>(args...);
-  const tern::StateDict dict = work.net->state_dict();
-  for (auto& item : net->named_parameters()) item.value().copy_(to_torch(dict.at(item.key())));
-  for (auto& item : net->named_buffers()) item.value().copy_(to_torch(dict.at(item.key())));
+  for (auto& item : net->named_parameters()) item.value().copy_(data.at(item.key()));
+  for (auto& item : net->named_buffers()) item.value().copy_(data.at(item.key()));
   for (auto& parameter : net->parameters()) {
     if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(format(channels_last)));
   }
   return net;
 }
 
-torch::Tensor input(const tern::Tensor& x, bool channels_last) {
-  return x.shape().size() == 4 ? to_torch(x).contiguous(format(channels_last)) : to_torch(x);
+torch::Tensor input(const torch::Tensor& x, bool channels_last) {
+  return x.dim() == 4 ? x.contiguous(format(channels_last)) : x;
 }
 
 template <class Net, class Optimizer>
-Step training(const Work& work, bool channels_last, std::shared_ptr<Net> net,
+Step training(const Data& data, bool channels_last, std::shared_ptr<Net> net,
               std::shared_ptr<Optimizer> optimizer) {
-  return [net, optimizer, x = input(work.x, channels_last), y = to_torch(work.target)] {
+  return [net, optimizer, x = input(data.at("x"), channels_last), y = data.at("target")] {
     const torch::Tensor loss = torch::nn::functional::cross_entropy(net->forward(x), y);
     optimizer->zero_grad();
     loss.backward();
@@ -137,25 +146,25 @@ Step training(const Work& work, bool channels_last, std::shared_ptr<Net> net,
 }
 
 template <class Net, class... Args>
-Step sgd(const Work& work, bool channels_last, Args... args) {
-  const auto net = twin<Net>(work, channels_last, args...);
-  return training(work, channels_last, net,
+Step sgd(const Data& data, bool channels_last, Args... args) {
+  const auto net = twin<Net>(data, channels_last, args...);
+  return training(data, channels_last, net,
                   std::make_shared<torch::optim::SGD>(
                       net->parameters(), torch::optim::SGDOptions(0.01).momentum(0.9)));
 }
 
-Step evaluation(const Work& work, bool channels_last, bool folded) {
-  const auto net = twin<ResNet>(work, channels_last, 64, 4, 2, folded);
+Step evaluation(const Data& data, bool channels_last, bool folded) {
+  const auto net = twin<ResNet>(data, channels_last, 64, 4, 2, folded);
   net->eval();
-  return [net, x = input(work.x, channels_last)] {
+  return [net, x = input(data.at("x"), channels_last)] {
     const torch::NoGradGuard no_grad;
     return net->forward(x).mean().item<double>();
   };
 }
 
-Step batch_norm_relu(const Work& work, bool channels_last) {
-  torch::Tensor x = input(work.x, channels_last).set_requires_grad(true);
-  const torch::Tensor dy = input(work.target, channels_last);
+Step batch_norm_relu(const Data& data, bool channels_last) {
+  torch::Tensor x = input(data.at("x"), channels_last).set_requires_grad(true);
+  const torch::Tensor dy = input(data.at("target"), channels_last);
   torch::nn::BatchNorm2d net(64);
   return [=]() mutable {
     x.mutable_grad() = torch::Tensor();
@@ -166,34 +175,68 @@ Step batch_norm_relu(const Work& work, bool channels_last) {
   };
 }
 
-Step step(const Work& work, bool channels_last) {
-  if (work.name == "cnn28") return sgd<Cnn>(work, channels_last);
-  if (work.name == "resnet20") return sgd<ResNet>(work, channels_last, 16, 3, 3);
-  if (work.name == "resnet18") return sgd<ResNet>(work, channels_last, 64, 4, 2);
-  if (work.name == "resnet18_eval") return evaluation(work, channels_last, false);
-  if (work.name == "resnet18_folded") return evaluation(work, channels_last, true);
-  if (work.name == "batch_norm_relu") return batch_norm_relu(work, channels_last);
-  if (channels_last) return {};  // no images
-  if (work.name == "mlp") {
-    const auto net = twin<Mlp>(work, false);
+Step step_of(const std::string& name, const Data& data, bool channels_last) {
+  if (name == "cnn28") return sgd<Cnn>(data, channels_last);
+  if (name == "resnet20") return sgd<ResNet>(data, channels_last, 16, 3, 3);
+  if (name == "resnet18") return sgd<ResNet>(data, channels_last, 64, 4, 2);
+  if (name == "resnet18_eval") return evaluation(data, channels_last, false);
+  if (name == "resnet18_folded") return evaluation(data, channels_last, true);
+  if (name == "batch_norm_relu") return batch_norm_relu(data, channels_last);
+  if (name == "mlp") {
+    const auto net = twin<Mlp>(data, false);
     return training(
-        work, false, net,
+        data, false, net,
         std::make_shared<torch::optim::Adam>(net->parameters(), torch::optim::AdamOptions(1e-3)));
   }
-  const torch::Tensor a = to_torch(work.x).set_requires_grad(true), b = to_torch(work.target);
+  TORCH_CHECK(name == "add", "there is no step called ", name);
+  const torch::Tensor a = data.at("x").clone().set_requires_grad(true), b = data.at("target");
   return [=] {
     const torch::Tensor sum = a + b;
     return static_cast<double>(*sum.data_ptr<float>());
   };
 }
 
-}  // namespace
-
-Peer peer(const Work& work) {
-  torch::set_num_threads(tern::num_threads());
-  return {step(work, false), step(work, true)};
+Data read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  Data data;
+  for (const auto& item : torch::pickle_load(bytes).toGenericDict()) {
+    data[item.key().toStringRef()] = item.value().toTensor();
+  }
+  return data;
 }
 
-std::string peer_version() { return TORCH_VERSION; }
+// PyTorch's version and what it multiplies matrices with, which is OpenBLAS or a plain BLAS.
+std::string description() {
+  std::string result = TORCH_VERSION;
+  using Text = char*();
+  if (const auto config = reinterpret_cast<Text*>(dlsym(RTLD_DEFAULT, "openblas_get_config"))) {
+    return result + ", " + config();
+  }
+  return result + ", a BLAS that is not OpenBLAS";
+}
 
-}  // namespace bench
+double peak_megabytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::stod(line.substr(6)) / 1024;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 5) return 2;
+  torch::set_num_threads(std::stoi(argv[4]));
+  const Step step = step_of(argv[1], read(argv[3]), std::string(argv[2]) == "channels_last");
+  char line[32];
+  while (std::fgets(line, sizeof(line), stdin)) {
+    const std::string wanted = line;
+    if (wanted == "describe\n") std::printf("%s\n", description().c_str());
+    if (wanted == "step\n") std::printf("%.17g\n", step());
+    if (wanted == "time\n") std::printf("%.6g\n", bench::milliseconds_of_turn(step));
+    if (wanted == "memory\n") std::printf("%.6g\n", peak_megabytes());
+    std::fflush(stdout);
+  }
+}
