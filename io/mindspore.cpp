@@ -14,6 +14,7 @@
 #include "internal/elements.h"
 #include "internal/input_file.h"
 #include "internal/names.h"
+#include "internal/protobuf.h"
 
 // The format: mindspore/ccsrc/utils/checkpoint.proto, in protobuf's wire format:
 //   Checkpoint { repeated Value value = 1 }   Value { string tag = 1; TensorProto tensor = 2 }
@@ -42,126 +43,55 @@ constexpr std::array<std::pair<std::string_view, FileDType>, 13> kTypes = {
      {"uint8", FileDType::u8},
      {"bool", FileDType::boolean}}};
 
-[[noreturn]] void broken(const InputFile& file, uint64_t position, const char* what) {
-  fail(kOp, file.path(), ": at byte ", position, " ", what,
-       ": the file is truncated, damaged, encrypted, or not a checkpoint of MindSpore");
-}
-
-struct Range {
-  uint64_t begin = 0, end = 0;
-};
-
-/// The fields of a message in a part of the file.
-class Fields {
- public:
-  Fields(const InputFile& file, Range range) : file_(file), next_(range.begin), end_(range.end) {}
-
-  int number = 0;      ///< of the field that next() found
-  uint64_t value = 0;  ///< of a field that is a number
-  Range content;       ///< of one that has a length
-
-  bool next() {
-    if (next_ >= end_) return false;
-    const uint64_t begin = next_, tag = varint();
-    number = tag < 8 * 100 ? static_cast<int>(tag / 8) : 100;
-    kind_ = static_cast<int>(tag % 8);
-    if (kind_ == 0) {
-      value = varint();
-      return true;
-    }
-    uint64_t length = kind_ == 1 ? 8 : 4;
-    if (kind_ == 2) length = varint();
-    if (number == 0 || (kind_ != 1 && kind_ != 2 && kind_ != 5)) {
-      broken(file_, begin, "there is no field of a message");
-    }
-    if (length > end_ - next_) broken(file_, begin, "a field ends behind its message");
-    content = {next_, next_ + length};
-    next_ += length;
-    return true;
-  }
-  bool is_number() const { return kind_ == 0; }
-  bool has_length() const { return kind_ == 2; }
-
-  std::string text() const {
-    const uint64_t length = content.end - content.begin;
-    if (!has_length() || length > kMaxNameBytes) broken(file_, content.begin, "a text is too long");
-    std::string bytes(length, '\0');
-    file_.read(content.begin, bytes.data(), length);
-    return bytes;
-  }
-  uint64_t varint() {
-    constexpr uint64_t kLongest = 10;
-    char bytes[kLongest] = {};
-    const uint64_t there = std::min(end_ - next_, kLongest);
-    file_.read(next_, bytes, there);
-    uint64_t result = 0;
-    for (uint64_t i = 0; i < there; ++i) {
-      const auto byte = static_cast<unsigned char>(bytes[i]);
-      result |= uint64_t{byte & 0x7fu} << (7 * i);
-      if (byte >= 0x80) continue;
-      next_ += i + 1;
-      return result;
-    }
-    broken(file_, next_, "a number has no end");
-  }
-  bool at_end() const { return next_ >= end_; }
-
- private:
-  const InputFile& file_;
-  uint64_t next_, end_;
-  int kind_ = 0;
-};
+constexpr char kRemedy[] = "truncated, damaged, encrypted, or not a checkpoint of MindSpore";
 
 /// A value, or consecutive ones of the same tag.
 struct Value {
   std::string tag;
-  std::vector<uint64_t> dims;
+  std::vector<int64_t> dims;
   std::string type;
-  std::vector<Range> content;
+  std::vector<ByteRange> content;
   uint64_t position = 0;
 
   uint64_t bytes() const {
     uint64_t sum = 0;
-    for (const Range& part : content) sum += part.end - part.begin;
+    for (const ByteRange& part : content) sum += part.size();
     return sum;
   }
 };
 
-void read_tensor_proto(const InputFile& file, Range range, Value& value) {
-  Fields fields(file, range);
+void read_tensor_proto(const ProtoFile& file, ByteRange range, Value& value) {
+  ProtoFields fields(file, range);
+  constexpr uint64_t kMostAxes = 64;
   while (fields.next()) {
-    if (fields.number == 1 && fields.is_number()) {
-      value.dims.push_back(fields.value);
-    } else if (fields.number == 1 && fields.has_length()) {  // packed
-      Fields packed(file, fields.content);
-      while (!packed.at_end()) value.dims.push_back(packed.varint());
+    if (fields.number == 1) {
+      fields.append_integers(value.dims, kMostAxes);
     } else if (fields.number == 2) {
       value.type = fields.text();
-    } else if (fields.number == 3 && fields.has_length()) {
-      value.content.push_back(fields.content);
+    } else if (fields.number == 3) {
+      value.content.push_back(fields.message());
     }
-    if (value.dims.size() > 64) broken(file, range.begin, "a tensor has more than 64 axes");
   }
 }
 
-Value read_value(const InputFile& file, Range range) {
+Value read_value(const ProtoFile& file, ByteRange range) {
   Value value;
   value.position = range.begin;
   bool has_tensor = false, has_map = false;
-  Fields fields(file, range);
+  ProtoFields fields(file, range);
   while (fields.next()) {
     if (fields.number == 1) value.tag = fields.text();
     has_map = has_map || fields.number == 3;
-    if (fields.number != 2 || !fields.has_length()) continue;
+    if (fields.number != 2) continue;
     has_tensor = true;
-    read_tensor_proto(file, fields.content, value);
+    read_tensor_proto(file, fields.message(), value);
   }
   if (has_map) {
-    fail(kOp, file.path(), ": ", in_quotes(value.tag), " at byte ", range.begin,
+    fail(kOp, file.file.path(), ": ", in_quotes(value.tag), " at byte ", range.begin,
          " is a map parameter, want tensors: save the net without it");
   }
-  if (value.tag.empty() || !has_tensor) broken(file, range.begin, "a value has no tag or tensor");
-  if (!is_valid_name(value.tag)) broken(file, range.begin, "a tag has control characters");
+  if (value.tag.empty() || !has_tensor) file.broken(range.begin, "a value has no tag or tensor");
+  if (!is_valid_name(value.tag)) file.broken(range.begin, "a tag has control characters");
   return value;
 }
 
@@ -191,14 +121,14 @@ uint64_t check_crc(const InputFile& file) {
   return end;
 }
 
-std::vector<Value> read_values(const InputFile& file) {
+std::vector<Value> read_values(const ProtoFile& file) {
   std::vector<Value> values;
-  Fields fields(file, {0, check_crc(file)});
+  ProtoFields fields(file, {0, check_crc(file.file)});
   while (fields.next()) {
-    if (fields.number != 1 || !fields.has_length()) {
-      broken(file, fields.content.begin, "there is a field that no checkpoint has");
+    if (fields.number != 1) {
+      file.broken(fields.content.begin, "there is a field that no checkpoint has");
     }
-    Value value = read_value(file, fields.content);
+    Value value = read_value(file, fields.message());
     Value* last = values.empty() ? nullptr : &values.back();
     if (last && last->tag == value.tag && last->dims == value.dims && last->type == value.type) {
       last->content.insert(last->content.end(), value.content.begin(), value.content.end());
@@ -210,7 +140,8 @@ std::vector<Value> read_values(const InputFile& file) {
 }
 
 // Undefined, with the reason, for what is no tensor of Tern's.
-Tensor read_tensor(const InputFile& file, const Value& value, std::string& refused) {
+Tensor read_tensor(const ProtoFile& proto, const Value& value, std::string& refused) {
+  const InputFile& file = proto.file;
   std::string_view type = value.type;
   constexpr std::string_view kModule = "mindspore.";
   if (type.starts_with(kModule)) type.remove_prefix(kModule.size());
@@ -225,15 +156,16 @@ Tensor read_tensor(const InputFile& file, const Value& value, std::string& refus
   const FileDType dtype = known->second;
   const uint64_t bytes = value.bytes();
   // A scalar's dims are none, or 0.
-  const bool scalar = value.dims == std::vector<uint64_t>{0} && bytes == size_of(dtype);
+  const bool scalar = value.dims == std::vector<int64_t>{0} && bytes == size_of(dtype);
   Shape shape;
   if (!scalar && value.dims.size() > size_t{Shape::kMaxRank}) {
     refused = " has " + std::to_string(value.dims.size()) + " axes, want at most " +
               std::to_string(Shape::kMaxRank) + ": reshape it before it is saved";
     return {};
   }
-  if (!scalar && !make_shape(value.dims, shape)) {
-    broken(file, value.position, "a tensor is larger than any memory");
+  const std::vector<uint64_t> sizes(value.dims.begin(), value.dims.end());
+  if (!scalar && !make_shape(sizes, shape)) {
+    proto.broken(value.position, "a tensor is larger than any memory");
   }
   if (static_cast<uint64_t>(shape.numel()) * size_of(dtype) != bytes) {
     fail(kOp, file.path(), ": ", in_quotes(value.tag), " at byte ", value.position, " has ", bytes,
@@ -243,7 +175,7 @@ Tensor read_tensor(const InputFile& file, const Value& value, std::string& refus
   const Tensor x = empty(shape, loaded_dtype(dtype));
   std::string buffer(is_stored_as_is(dtype) ? 0 : bytes, '\0');
   char* to = is_stored_as_is(dtype) ? static_cast<char*>(x.raw_data()) : buffer.data();
-  for (const Range& part : value.content) {
+  for (const ByteRange& part : value.content) {
     file.read(part.begin, to, part.end - part.begin);
     to += part.end - part.begin;
   }
@@ -277,9 +209,10 @@ bool is_optimizer_state(const std::string& name, const std::vector<std::string>&
 }
 
 StateDict load(const std::string& path, bool optimizer_state) {
-  const InputFile file(kOp, path);
+  const InputFile input(kOp, path);
+  const ProtoFile file{kOp, input, kRemedy};
   const std::vector<Value> values = read_values(file);
-  if (values.empty()) broken(file, 0, "there is nothing");
+  if (values.empty()) file.broken(0, "there is nothing");
   std::vector<std::string> names;
   for (const Value& value : values) names.push_back(value.tag);
   std::sort(names.begin(), names.end());
