@@ -93,6 +93,7 @@
 #include "io/file.h"
 #include "io/mindspore.h"
 #include "io/numpy.h"
+#include "io/onnx.h"
 #include "io/pytorch.h"
 #include "io/safetensors.h"
 #include "io/trace.h"

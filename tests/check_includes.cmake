@@ -10,7 +10,7 @@ set(ops_sees core)
 set(nn_sees core ops)
 set(optim_sees core)
 set(data_sees core)
-set(io_sees core)
+set(io_sees core ops nn)
 set(folders core ops nn optim data io)
 
 # Third-party headers, and the files that may include each.
