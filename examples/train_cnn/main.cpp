@@ -33,6 +33,8 @@ int main(int argc, char** argv) {
   app.add_option("--out", settings.out, "Directory for the results and the checkpoint");
   app.add_option("--from", settings.from,
                  "Weights to begin with: .safetensors, .pt, .ckpt or .npz (default: random)");
+  app.add_option("--onnx", settings.onnx,
+                 "Also write the trained net as an ONNX model, which other programs run");
   app.add_flag("--timings", settings.timings,
                "Also write seconds and images per second to the results");
   app.add_flag("--resume", settings.resume,

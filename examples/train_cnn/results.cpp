@@ -90,6 +90,7 @@ Report common(const Settings& settings, const TestResult& tested, std::string no
                      {"seed", std::to_string(settings.seed)},
                      {"threads", std::to_string(num_threads())}};
   if (!settings.from.empty()) report.settings.push_back({"weights from", settings.from});
+  if (!settings.onnx.empty()) report.settings.push_back({"ONNX model", settings.onnx});
   report.class_names = data::FashionMNIST::class_names();
   if (tested.tally.count == 0) return report;
   report.test_accuracy = tested.tally.accuracy();
@@ -118,6 +119,7 @@ void prepare_output(const Settings& settings) {
   for (const std::string file : {"metrics.csv", "report.html", "model.safetensors", kCheckpoint}) {
     io::check_writable(settings.out + "/" + file);
   }
+  if (!settings.onnx.empty()) io::check_writable(settings.onnx);
   if (!settings.profile.empty()) io::check_writable(settings.out + "/" + settings.profile);
 }
 
@@ -148,22 +150,29 @@ Report final_report(const RunState& run, const TestResult& tested, const Setting
 
 std::string write_results(const RunState& run, const Report& report, const Settings& settings,
                           const Cnn* net) {
+  const std::string folder = settings.out + "/";
   std::vector<std::pair<std::string, std::function<void(const std::string&)>>> files{
-      {"metrics.csv",
+      {folder + "metrics.csv",
        [&](const std::string& path) {
          io::write_file_atomically(path, metrics_csv(run.epochs, settings.timings));
        }},
-      {"report.html",
+      {folder + "report.html",
        [&](const std::string& path) { io::write_file_atomically(path, report_html(report)); }}};
   if (net) {
-    files.emplace_back("model.safetensors", [&](const std::string& path) {
+    files.emplace_back(folder + "model.safetensors", [&](const std::string& path) {
       io::save_safetensors(net->state_dict(), path);
     });
+    if (!settings.onnx.empty()) {
+      files.emplace_back(settings.onnx, [&](const std::string& path) {
+        io::save_onnx(*net, {zeros({1, 1, 28, 28})}, path,
+                      {.input_names = {"images"}, .output_names = {"logits"}});
+      });
+    }
   }
   std::string wrong;
   for (const auto& [name, write] : files) {
     try {
-      write(settings.out + "/" + name);
+      write(name);
     } catch (const Error& error) {
       wrong += (wrong.empty() ? "" : "; ") + std::string(error.what());
     }

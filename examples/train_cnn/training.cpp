@@ -214,7 +214,8 @@ int train(const Settings& settings) {
                   " has the checkpoint, go on with the same flags and --resume");
     return interruption.signal();
   }
-  std::cout << "wrote metrics.csv, model.safetensors and report.html to " << settings.out << "\n"
+  std::cout << "wrote metrics.csv, model.safetensors and report.html to " << settings.out
+            << (settings.onnx.empty() ? "" : ", and the ONNX model " + settings.onnx) << "\n"
             << "test accuracy " << fixed(report.test_accuracy, 4) << "\n";
   return 0;
 }

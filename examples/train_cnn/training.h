@@ -21,13 +21,14 @@ struct Settings {
   std::string data = "";     ///< directory; empty: Debian's package
   std::string out = "out";   ///< directory for results
   std::string from = "";     ///< weights to begin with, of any format; empty: random ones
+  std::string onnx = "";     ///< file for the net as an ONNX model; empty: none
   bool timings = false;      ///< also write wall-clock figures into the results
   std::string profile = "";  ///< file in `out` for a trace of some steps; empty: none
   bool resume = false;       ///< go on from the checkpoint in `out`
 };
 
 /// Trains, tests, and writes metrics.csv, model.safetensors and report.html into settings.out, and
-/// checkpoint.safetensors after every epoch. Prints progress and, as the last line, "test accuracy
+/// checkpoint.safetensors after every epoch; settings.onnx, if given, at the end. Prints progress and, as the last line, "test accuracy
 /// 0.9xyz". At SIGINT or SIGTERM it finishes the step, writes the checkpoint, the metrics and the
 /// page of the epochs so far, and returns the signal; else 0. Throws tern::Error with a message for
 /// the user if the data, the output directory or the settings are unusable.

@@ -122,6 +122,15 @@ TEST_F(Examples, TrainCnnLearnsAndWritesItsResults) {
   EXPECT_NE(other.out.find("conv2d_backward_weights"), std::string::npos) << other.out;
   EXPECT_NE(other.out.find("steps 11 to 20:"), std::string::npos) << other.out;
   EXPECT_NE(read_file(dir_ / "c" / "trace.json").find("optim::SGD"), std::string::npos);
+
+  const std::string onnx = (dir_ / "model.onnx").string();
+  const Outcome exported =
+      run("train_cnn", flags + (dir_ / "d").string() + "' --onnx '" + onnx + "'");
+  EXPECT_NE(exported.out.find("and the ONNX model " + onnx), std::string::npos) << exported.out;
+  EXPECT_NE(read_file(dir_ / "d" / "report.html").find(onnx), std::string::npos);
+  const io::OnnxNet net = io::load_onnx(onnx);
+  EXPECT_EQ(net.output_names(), std::vector<std::string>{"logits"});
+  EXPECT_EQ(net(rand({3, 1, 28, 28})).shape(), (Shape{3, 10}));
 }
 
 // Fine-tuning begins where the training has ended, whatever the file's format.
