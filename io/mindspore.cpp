@@ -87,7 +87,7 @@ Value read_value(const ProtoFile& file, ByteRange range) {
     read_tensor_proto(file, fields.message(), value);
   }
   if (has_map) {
-    fail(kOp, file.file.path(), ": ", in_quotes(value.tag), " at byte ", range.begin,
+    fail(kOp, file.path(), ": ", in_quotes(value.tag), " at byte ", range.begin,
          " is a map parameter, want tensors: save the net without it");
   }
   if (value.tag.empty() || !has_tensor) file.broken(range.begin, "a value has no tag or tensor");
@@ -123,7 +123,7 @@ uint64_t check_crc(const InputFile& file) {
 
 std::vector<Value> read_values(const ProtoFile& file) {
   std::vector<Value> values;
-  ProtoFields fields(file, {0, check_crc(file.file)});
+  ProtoFields fields(file, {0, check_crc(file.file())});
   while (fields.next()) {
     if (fields.number != 1) {
       file.broken(fields.content.begin, "there is a field that no checkpoint has");
@@ -141,7 +141,7 @@ std::vector<Value> read_values(const ProtoFile& file) {
 
 // Undefined, with the reason, for what is no tensor of Tern's.
 Tensor read_tensor(const ProtoFile& proto, const Value& value, std::string& refused) {
-  const InputFile& file = proto.file;
+  const InputFile& file = proto.file();
   std::string_view type = value.type;
   constexpr std::string_view kModule = "mindspore.";
   if (type.starts_with(kModule)) type.remove_prefix(kModule.size());
@@ -210,7 +210,7 @@ bool is_optimizer_state(const std::string& name, const std::vector<std::string>&
 
 StateDict load(const std::string& path, bool optimizer_state) {
   const InputFile input(kOp, path);
-  const ProtoFile file{kOp, input, kRemedy};
+  const ProtoFile file(kOp, input, kRemedy);
   const std::vector<Value> values = read_values(file);
   if (values.empty()) file.broken(0, "there is nothing");
   std::vector<std::string> names;

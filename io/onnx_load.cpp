@@ -339,14 +339,18 @@ std::vector<Tensor> OnnxNet::compute(const std::vector<Tensor>& inputs) const {
 }
 
 std::vector<Tensor> OnnxNet::run(const std::vector<Tensor>& inputs) const {
-  return call([this](const std::vector<Tensor>& given) { return compute(given); }, inputs);
+  return call(
+      [this](const std::vector<Tensor>& given) {
+        return with_resources(kRun, [&] { return compute(given); });
+      },
+      inputs);
 }
 
 Tensor OnnxNet::forward(const Tensor& x) {
   if (program_->outputs.size() != 1) {
     fail(kRun, "the model has ", program_->outputs.size(), " outputs: call run({x})");
   }
-  return compute({x})[0];
+  return with_resources(kRun, [&] { return compute({x})[0]; });
 }
 
 std::vector<std::string> OnnxNet::input_names() const {

@@ -61,11 +61,11 @@ std::string external_path(const ProtoFile& file, const std::string& location, ui
     file.broken(position,
                 "external data is in " + in_quotes(location) + ", want a file beside the model");
   }
-  const fs::path folder = fs::absolute(fs::path(file.file.path())).parent_path();
+  const fs::path folder = fs::absolute(fs::path(file.path())).parent_path();
   std::error_code error;
   const fs::path real = fs::canonical(folder / relative, error);
   if (error) {
-    fail(kOp, file.file.path(), ": the external data ", in_quotes(location),
+    fail(kOp, file.path(), ": the external data ", in_quotes(location),
          " is not there: put the file beside the model");
   }
   const fs::path inside = fs::canonical(folder, error);
@@ -175,7 +175,7 @@ OnnxTensor read_tensor(const ProtoFile& file, ByteRange range) {
   const std::string what = "tensor " + in_quotes(described.name);
   const TypeRow* row = row_of(static_cast<OnnxType>(described.type));
   if (!row || !row->stored) {
-    fail(kOp, file.file.path(), ": ", what, " at byte ", range.begin, " has type ",
+    fail(kOp, file.path(), ": ", what, " at byte ", range.begin, " has type ",
          to_string(static_cast<OnnxType>(described.type)),
          ", want numbers: convert the model to FLOAT");
   }
@@ -188,7 +188,7 @@ OnnxTensor read_tensor(const ProtoFile& file, ByteRange range) {
   const uint64_t wanted = static_cast<uint64_t>(shape.numel()) * size_of(dtype);
   std::string bytes;
   std::optional<InputFile> beside;
-  const InputFile* input = &file.file;
+  const InputFile* input = &file.file();
   ByteRange place;
   bool in_file = true;
   if (described.external) {
@@ -426,13 +426,13 @@ std::string OnnxNode::describe() const {
 
 Tensor read_onnx_tensor(const std::string& path) {
   const InputFile input(kOp, path);
-  const ProtoFile file{kOp, input, kRemedy};
+  const ProtoFile file(kOp, input, kRemedy);
   return read_tensor(file, {0, input.size()}).value;
 }
 
 OnnxModel read_onnx(const std::string& path) {
   const InputFile input(kOp, path);
-  const ProtoFile file{kOp, input, kRemedy};
+  const ProtoFile file(kOp, input, kRemedy);
   OnnxModel model;
   model.ir_version = model.opset = 0;
   bool has_graph = false;

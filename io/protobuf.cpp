@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "../core/error.h"
 #include "internal/elements.h"
@@ -15,7 +16,18 @@ constexpr int kVarint = 0, kEightBytes = 1, kLength = 2, kFourBytes = 5;
 }
 
 void ProtoFile::broken(uint64_t position, const std::string& what) const {
-  fail(op, file.path(), ": at byte ", position, " ", what, ": the file is ", remedy);
+  fail(op_, path(), ": at byte ", position, " ", what, ": the file is ", remedy_);
+}
+
+void ProtoFile::read(uint64_t position, void* to, uint64_t bytes) const {
+  constexpr uint64_t kWindow = 1 << 16, kSmall = 1 << 10;
+  if (bytes > kSmall) return file_.read(position, to, bytes);
+  if (position < window_at_ || position + bytes > window_at_ + window_.size()) {
+    window_.resize(std::max(bytes, std::min(kWindow, file_.size() - position)));
+    file_.read(position, window_.data(), window_.size());
+    window_at_ = position;
+  }
+  std::memcpy(to, window_.data() + (position - window_at_), bytes);
 }
 
 bool ProtoFields::next() {
@@ -47,7 +59,7 @@ uint64_t ProtoFields::varint() {
   constexpr uint64_t kLongest = 10;
   std::array<char, kLongest> bytes{};
   const uint64_t there = std::min(end_ - next_, kLongest);
-  file_.file.read(next_, bytes.data(), there);
+  file_.read(next_, bytes.data(), there);
   uint64_t result = 0;
   for (uint64_t i = 0; i < there; ++i) {
     const auto byte = static_cast<unsigned char>(bytes[i]);
@@ -64,7 +76,7 @@ std::string ProtoFields::text() const {
     file_.broken(begin_, "a text is too long, or no text");
   }
   std::string bytes(content.size(), '\0');
-  file_.file.read(content.begin, bytes.data(), bytes.size());
+  file_.read(content.begin, bytes.data(), bytes.size());
   return bytes;
 }
 
@@ -104,7 +116,7 @@ void ProtoFields::append_reals(std::vector<double>& to, uint64_t most, size_t by
     file_.broken(begin_, "there are more numbers than can be right");
   }
   std::string numbers(content.size(), '\0');
-  file_.file.read(content.begin, numbers.data(), numbers.size());
+  file_.read(content.begin, numbers.data(), numbers.size());
   for (uint64_t i = 0; i < count; ++i) {
     const char* at = numbers.data() + i * bytes;
     to.push_back(bytes == sizeof(float) ? double{little_endian<float>(at)}

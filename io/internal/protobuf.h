@@ -19,13 +19,25 @@ struct ByteRange {
 };
 
 /// A file of messages, and how to speak of it.
-struct ProtoFile {
-  const char* op;
-  const InputFile& file;
-  const char* remedy;  ///< what a broken file is, for messages
+class ProtoFile {
+ public:
+  /// `remedy` says what a broken file is. `file` has to outlive it.
+  ProtoFile(const char* op, const InputFile& file, const char* remedy)
+      : op_(op), file_(file), remedy_(remedy) {}
 
+  const InputFile& file() const { return file_; }
+  const std::string& path() const { return file_.path(); }
+  /// As InputFile::read; of small pieces in order, the system is asked for few.
+  void read(uint64_t position, void* to, uint64_t bytes) const;
   /// Throws Error that names the file and the position.
   [[noreturn]] void broken(uint64_t position, const std::string& what) const;
+
+ private:
+  const char* op_;
+  const InputFile& file_;
+  const char* remedy_;
+  mutable std::string window_;  // of the file
+  mutable uint64_t window_at_ = 0;
 };
 
 /// The fields of a message in a part of a file, one after the other. Throws Error for what is no

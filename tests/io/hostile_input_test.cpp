@@ -173,6 +173,30 @@ StateDict from_mindspore(const std::string& file) { return io::load_mindspore(fi
 StateDict from_safetensors(const std::string& file) { return io::load_safetensors(file); }
 StateDict from_npy(const std::string& file) { return {{"x", io::load_npy(file)}}; }
 
+// The weights of a model. Some of the models also compute their outputs: what shapes and nodes have
+// become may not fit, and is an Error then.
+StateDict from_onnx(const std::string& file) {
+  static int count = 0;
+  const io::OnnxNet net = io::load_onnx(file);
+  if (++count % 16 != 0) return net.state_dict();
+  try {
+    const NoGrad no_grad;
+    (void)net.run(std::vector<Tensor>(net.input_names().size(), zeros({2, 1, 6, 6})));
+  } catch (const Error& error) {
+    EXPECT_TRUE(contains(error.what(), "[OnnxNet]")) << error.what();
+  }
+  return net.state_dict();
+}
+
+std::string small_model() {
+  const nn::Sequential net(nn::Conv2d(1, 2, 3, {.stride = 2, .padding = 1}), nn::BatchNorm2d(2),
+                           nn::LeakyReLU(), nn::AvgPool2d(2, {.padding = 1, .ceil_mode = true}),
+                           nn::Flatten(), nn::Linear(8, 2), nn::Softmax(1));
+  const std::string file = ::testing::TempDir() + "small.onnx";
+  io::save_onnx(net, {rand({2, 1, 6, 6})}, file);
+  return read_file(file);
+}
+
 TEST_F(HostileInput, ACutOffFileIsAnError) {
   EXPECT_EQ(beginnings_that_load(io::load_npz, read_file(weight_file("arrays_compressed.npz"))), 0);
   EXPECT_EQ(beginnings_that_load(from_npy, read_file(weight_file("matrix.npy"))), 0);
@@ -198,6 +222,11 @@ TEST_F(HostileInput, DamagedPytorchFiles) {
 TEST_F(HostileInput, DamagedMindsporeFiles) {
   survives(from_mindspore, read_file(weight_file("mindspore.ckpt")));
   survives(from_mindspore, read_file(weight_file("mindspore_dtypes.ckpt")));
+}
+
+TEST_F(HostileInput, DamagedOnnxModels) {
+  EXPECT_EQ(beginnings_that_load(from_onnx, small_model()), 0);
+  survives(from_onnx, small_model());
 }
 
 TEST_F(HostileInput, DamagedSafetensorsFilesAndIndices) {
