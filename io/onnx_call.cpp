@@ -98,6 +98,10 @@ std::string OnnxCall::in(size_t input) const {
   return has(input) ? emitter_.value_name(op_.inputs[input]) : "";
 }
 
+std::string OnnxCall::in_or(size_t input, const Shape& shape, double otherwise) const {
+  return has(input) ? in(input) : constant(full(shape, otherwise, dtype(0)));
+}
+
 double OnnxCall::momentum(size_t input, double otherwise) const {
   const auto found = emitter_.first_.momenta.find(in(input));
   return found == emitter_.first_.momenta.end() ? otherwise : found->second;

@@ -130,7 +130,8 @@ void OnnxEmitter::emit_op(const TraceOp& op, const TraceOp& other) {
   }
   if (all_constant || has_name(op)) return;
   const OnnxCall call(*this, op, other);
-  for (const auto* table : {&arithmetic_emits(), &movement_emits(), &layer_emits()}) {
+  for (const auto* table :
+       {&arithmetic_emits(), &movement_emits(), &layer_emits(), &image_emits()}) {
     const auto found = table->find(op.call.name);
     if (found == table->end()) continue;
     found->second(call);

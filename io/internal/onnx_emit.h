@@ -72,6 +72,8 @@ class OnnxCall {
   /// @name Values, by their names in the graph
   /// @{
   std::string in(size_t input) const;
+  /// The input, or a constant of one value if it is absent.
+  std::string in_or(size_t input, const Shape& shape, double otherwise) const;
   /// The weight of new statistics in the running mean that the input is, or `otherwise`.
   double momentum(size_t input, double otherwise) const;
   /// The input, converted to a dtype.
@@ -115,10 +117,11 @@ class OnnxCall {
 using OnnxEmit = void (*)(const OnnxCall& call);
 using OnnxEmits = std::map<std::string, OnnxEmit>;
 
-/// The tables: elementwise and reductions; shapes and indices; layers.
+/// The tables: elementwise and reductions; shapes and indices; layers; convolutions and pooling.
 const OnnxEmits& arithmetic_emits();
 const OnnxEmits& movement_emits();
 const OnnxEmits& layer_emits();
+const OnnxEmits& image_emits();
 /// What ONNX cannot say, and why.
 const std::map<std::string, std::string>& not_exported();
 
