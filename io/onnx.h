@@ -117,10 +117,16 @@ class OnnxNet : public nn::Module {
 
  private:
   friend OnnxNet load_onnx(const std::string& path);
+  friend void detail::save_onnx(const nn::Module& module, const detail::OnnxFunction& function,
+                                const std::vector<Tensor>& inputs, const std::string& path,
+                                const SaveOnnxOptions& options);
   struct Program;
+  class Run;
 
   explicit OnnxNet(const std::string& path);
+  void check_inputs(const std::vector<Tensor>& inputs) const;
   std::vector<Tensor> compute(const std::vector<Tensor>& inputs) const;
+  std::vector<std::pair<std::string, double>> momenta() const;  // by the running mean's name
 
   std::shared_ptr<const Program> program_;
   std::vector<Tensor> values_;  // of the initializers

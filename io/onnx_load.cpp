@@ -214,6 +214,7 @@ struct OnnxNet::Program {
     std::vector<size_t> inputs = {};   // kNone: absent
     std::vector<size_t> outputs = {};  // kNone: not wanted
     std::vector<size_t> unused = {};   // places that nothing needs afterwards
+    size_t next = kNone;               // the step that alone takes the output, as its first input
   };
   OnnxModel model;
   std::vector<Step> steps;
@@ -250,6 +251,20 @@ OnnxNet::OnnxNet(const std::string& path) {
   }
   program->places = places.size();
   for (const OnnxValue& output : graph.outputs) program->outputs.push_back(place_of(output.name));
+  std::vector<size_t> uses(places.size(), 0), user(places.size(), kNone);
+  for (const size_t output : program->outputs) ++uses[output];
+  for (size_t i = 0; i < program->steps.size(); ++i) {
+    const std::vector<size_t>& inputs = program->steps[i].inputs;
+    for (size_t k = 0; k < inputs.size(); ++k) {
+      if (inputs[k] == kNone) continue;
+      ++uses[inputs[k]];
+      if (k == 0) user[inputs[k]] = i;
+    }
+  }
+  for (Program::Step& step : program->steps) {
+    const size_t output = step.outputs.size() == 1 ? step.outputs[0] : kNone;
+    if (output != kNone && uses[output] == 1) step.next = user[output];
+  }
   std::vector<bool> needed(places.size(), false);
   for (const size_t output : program->outputs) needed[output] = true;
   for (auto step = program->steps.rbegin(); step != program->steps.rend(); ++step) {
@@ -282,9 +297,8 @@ OnnxNet::OnnxNet(const std::string& path) {
   program_ = std::move(program);
 }
 
-std::vector<Tensor> OnnxNet::compute(const std::vector<Tensor>& inputs) const {
-  const Program& program = *program_;
-  const OnnxGraph& graph = program.model.graph;
+void OnnxNet::check_inputs(const std::vector<Tensor>& inputs) const {
+  const OnnxGraph& graph = program_->model.graph;
   if (inputs.size() != graph.inputs.size()) {
     fail(kRun, "there are ", inputs.size(), " inputs, want ", graph.inputs.size());
   }
@@ -307,50 +321,104 @@ std::vector<Tensor> OnnxNet::compute(const std::vector<Tensor>& inputs) const {
       refuse("length " + std::to_string(size) + " along axis " + std::to_string(d));
     }
   }
-  std::vector<Tensor> values(program.places);
-  std::copy(inputs.begin(), inputs.end(), values.begin());
-  std::copy(values_.begin(), values_.end(), values.begin() + static_cast<int64_t>(inputs.size()));
-  for (size_t i = 0; i < program.steps.size(); ++i) {
-    const Program::Step& step = program.steps[i];
-    const OnnxNode& node = graph.nodes[i];
-    std::vector<Tensor> arguments;
-    for (const size_t place : step.inputs) {
-      arguments.push_back(place == kNone ? Tensor() : values[place]);
-    }
-    OnnxResults results;
-    try {
-      results =
-          step.kernel(OnnxCallIn(node, program.model.opset, is_training(), std::move(arguments)));
-    } catch (const Error& error) {
-      fail(kRun, node.describe(), ": ", error.what());
-    }
-    for (size_t k = 0; k < step.outputs.size(); ++k) {
-      if (step.outputs[k] == kNone) continue;
-      if (k >= results.size() || !results[k].defined()) {
-        fail(kRun, node.describe(), ": Tern does not compute its output ", k);
-      }
-      values[step.outputs[k]] = std::move(results[k]);
-    }
-    for (const size_t place : step.unused) values[place] = Tensor();
+}
+
+/// One run of a model.
+class OnnxNet::Run {
+ public:
+  Run(const Program& program, bool training, const std::vector<Tensor>& given)
+      : program_(program), training_(training), values_(given) {
+    values_.resize(program.places);
   }
-  std::vector<Tensor> outputs;
-  for (const size_t place : program.outputs) outputs.push_back(values[place]);
-  return outputs;
+
+  std::vector<Tensor> operator()() {
+    std::vector<bool> done(program_.steps.size(), false);
+    for (size_t i = 0; i < program_.steps.size(); ++i) {
+      if (!done[i]) compute(i, done);
+      for (const size_t place : program_.steps[i].unused) values_[place] = Tensor();
+    }
+    std::vector<Tensor> outputs;
+    for (const size_t place : program_.outputs) outputs.push_back(values_[place]);
+    return outputs;
+  }
+
+ private:
+  const OnnxNode& node(size_t i) const { return program_.model.graph.nodes[i]; }
+  bool is(size_t i, const char* op) const { return i != kNone && node(i).op == op; }
+  OnnxCallIn call(size_t i) const {
+    std::vector<Tensor> arguments;
+    for (const size_t place : program_.steps[i].inputs) {
+      arguments.push_back(place == kNone ? Tensor() : values_[place]);
+    }
+    return {node(i), program_.model.opset, training_, std::move(arguments)};
+  }
+
+  // Nodes that follow each other, as one: the last of them, and its result.
+  std::pair<size_t, Tensor> fused(size_t i) const {
+    const size_t next = program_.steps[i].next;
+    if (next == kNone) return {};
+    const size_t last = program_.steps[next].next;
+    if (is(i, "Conv") && is(next, "BatchNormalization") && !values_missing(next)) {
+      const bool relu = is(last, "Relu");
+      return {relu ? last : next, onnx_conv_batch_norm(call(i), call(next), relu)};
+    }
+    if (!is(next, "Relu")) return {};
+    if (is(i, "Conv")) return {next, onnx_conv_relu(call(i))};
+    if (is(i, "BatchNormalization")) return {next, onnx_batch_norm_relu(call(i))};
+    if (is(i, "Add") && program_.model.opset >= 7) return {next, onnx_add_relu(call(i))};
+    return {};
+  }
+  // Whether a step has other inputs than the first that are not known yet.
+  bool values_missing(size_t i) const {
+    const std::vector<size_t>& inputs = program_.steps[i].inputs;
+    return std::any_of(inputs.begin() + 1, inputs.end(),
+                       [&](size_t place) { return place == kNone || !values_[place].defined(); });
+  }
+
+  void compute(size_t i, std::vector<bool>& done) {
+    try {
+      if (const auto [last, y] = fused(i); y.defined()) {
+        for (size_t k = i; k != last; k = program_.steps[k].next) {
+          done[program_.steps[k].next] = true;
+        }
+        values_[program_.steps[last].outputs[0]] = y;
+        return;
+      }
+      OnnxResults results = program_.steps[i].kernel(call(i));
+      const std::vector<size_t>& outputs = program_.steps[i].outputs;
+      for (size_t k = 0; k < outputs.size(); ++k) {
+        if (outputs[k] == kNone) continue;
+        if (k >= results.size() || !results[k].defined()) {
+          throw Error("Tern does not compute its output " + std::to_string(k));
+        }
+        values_[outputs[k]] = std::move(results[k]);
+      }
+    } catch (const Error& error) {
+      fail(kRun, node(i).describe(), ": ", error.what());
+    }
+  }
+
+  const Program& program_;
+  const bool training_;
+  std::vector<Tensor> values_;
+};
+
+std::vector<Tensor> OnnxNet::compute(const std::vector<Tensor>& inputs) const {
+  check_inputs(inputs);
+  std::vector<Tensor> given = inputs;
+  given.insert(given.end(), values_.begin(), values_.end());
+  return with_resources(kRun, [&] { return Run(*program_, is_training(), given)(); });
 }
 
 std::vector<Tensor> OnnxNet::run(const std::vector<Tensor>& inputs) const {
-  return call(
-      [this](const std::vector<Tensor>& given) {
-        return with_resources(kRun, [&] { return compute(given); });
-      },
-      inputs);
+  return call([this](const std::vector<Tensor>& given) { return compute(given); }, inputs);
 }
 
 Tensor OnnxNet::forward(const Tensor& x) {
   if (program_->outputs.size() != 1) {
     fail(kRun, "the model has ", program_->outputs.size(), " outputs: call run({x})");
   }
-  return with_resources(kRun, [&] { return compute({x})[0]; });
+  return compute({x})[0];
 }
 
 std::vector<std::string> OnnxNet::input_names() const {
@@ -362,6 +430,16 @@ std::vector<std::string> OnnxNet::output_names() const {
   std::vector<std::string> names;
   for (const OnnxValue& value : program_->model.graph.outputs) names.push_back(value.name);
   return names;
+}
+
+std::vector<std::pair<std::string, double>> OnnxNet::momenta() const {
+  std::vector<std::pair<std::string, double>> list;
+  for (const OnnxNode& node : program_->model.graph.nodes) {
+    if (node.op != "BatchNormalization" || node.inputs.size() < 4) continue;
+    const OnnxAttribute* momentum = node.find("momentum");
+    list.emplace_back(node.inputs[3], momentum ? momentum->real : 0.9);
+  }
+  return list;
 }
 
 std::string OnnxNet::extra_repr() const {

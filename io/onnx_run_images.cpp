@@ -4,9 +4,11 @@
 #include <cmath>
 #include <limits>
 
+#include "../core/autograd.h"
 #include "../core/error.h"
 #include "../ops/arithmetic.h"
 #include "../ops/conv.h"
+#include "../ops/internal/conv_batch_norm.h"
 #include "../ops/interpolate.h"
 #include "../ops/math.h"
 #include "../ops/matmul.h"
@@ -87,37 +89,50 @@ Size3d three(const Sizes& s) { return {s[0], s[1], s[2]}; }
 
 // ---- Convolution
 
-OnnxResults conv(const OnnxCallIn& in) {
-  Tensor x = in.x(0);
-  const Tensor &weight = in.x(1), bias = in.optional(2);
+/// A Conv node: x with what padding Tern's convolutions do not do themselves, and its windows.
+struct Convolution {
+  Tensor x, weight, bias;
+  Windows windows;
+  int64_t groups;
+
+  Conv2dOptions options() const {
+    return {.stride = two(windows.stride),
+            .padding = two(windows.begin),
+            .dilation = two(windows.dilation),
+            .groups = groups};
+  }
+};
+Convolution convolution_of(const OnnxCallIn& in) {
+  const Tensor &x = in.x(0), &weight = in.x(1);
   if (weight.dim() != x.dim() || x.dim() < 3) {
     in.refuse("has x " + error_text(x) + " and weight " + error_text(weight));
   }
-  Windows w = windows_of(in, x, Sizes(weight.shape().begin() + 2, weight.shape().end()));
-  if (!w.symmetric()) {
-    x = padded(x, w.begin, w.end, 0);
-    w.begin.assign(w.axes(), 0);
+  Convolution c{x, weight, in.optional(2),
+                windows_of(in, x, Sizes(weight.shape().begin() + 2, weight.shape().end())),
+                in.integer("group", 1)};
+  if (!c.windows.symmetric()) {
+    c.x = padded(x, c.windows.begin, c.windows.end, 0);
+    c.windows.begin.assign(c.windows.axes(), 0);
   }
-  const int64_t groups = in.integer("group", 1);
+  return c;
+}
+
+OnnxResults conv(const OnnxCallIn& in) {
+  const Convolution c = convolution_of(in);
+  const Windows& w = c.windows;
   if (w.axes() == 1) {
-    return {conv1d(x, weight, bias,
+    return {conv1d(c.x, c.weight, c.bias,
                    {.stride = w.stride[0],
                     .padding = w.begin[0],
                     .dilation = w.dilation[0],
-                    .groups = groups})};
+                    .groups = c.groups})};
   }
-  if (w.axes() == 2) {
-    return {conv2d(x, weight, bias,
-                   {.stride = two(w.stride),
-                    .padding = two(w.begin),
-                    .dilation = two(w.dilation),
-                    .groups = groups})};
-  }
-  return {conv3d(x, weight, bias,
+  if (w.axes() == 2) return {conv2d(c.x, c.weight, c.bias, c.options())};
+  return {conv3d(c.x, c.weight, c.bias,
                  {.stride = three(w.stride),
                   .padding = three(w.begin),
                   .dilation = three(w.dilation),
-                  .groups = groups})};
+                  .groups = c.groups})};
 }
 
 OnnxResults conv_transpose(const OnnxCallIn& in) {
@@ -419,6 +434,29 @@ OnnxResults resize(const OnnxCallIn& in) {
 }
 
 }  // namespace
+
+Tensor onnx_conv_relu(const OnnxCallIn& conv) {
+  if (conv.x(0).dim() != 4) return {};
+  const Convolution c = convolution_of(conv);
+  return conv2d_relu(c.x, c.weight, c.bias, c.options());
+}
+
+Tensor onnx_conv_batch_norm(const OnnxCallIn& conv, const OnnxCallIn& norm, bool relu) {
+  const Tensor &weight = norm.x(1), &bias = norm.x(2);
+  if (norm.trains() || norm.wants(1) || conv.x(0).dim() != 4 ||
+      recording({conv.x(0), conv.x(1), conv.optional(2), weight, bias})) {
+    return {};
+  }
+  const Convolution c = convolution_of(conv);
+  return conv2d_batch_norm(c.x, c.weight, c.bias,
+                           {.running_mean = norm.x(3),
+                            .running_var = norm.x(4),
+                            .weight = weight,
+                            .bias = bias,
+                            .eps = norm.number("epsilon", 1e-5),
+                            .relu = relu},
+                           c.options());
+}
 
 const OnnxKernels& image_kernels() {
   static const OnnxKernels table = {{"Conv", conv},

@@ -50,15 +50,18 @@ OnnxResults einsum_of(const OnnxCallIn& in) {
 
 // ---- Normalization
 
-OnnxResults batch_normalization(const OnnxCallIn& in) {
-  const Tensor &x = in.x(0), &weight = in.x(1), &bias = in.x(2), &mean = in.x(3), &var = in.x(4);
+BatchNormOptions norm_options(const OnnxCallIn& in) {
   if (in.opset() < 9 && in.integer("spatial", 1) == 0)
     in.refuse("normalizes each place (spatial=0)");
-  BatchNormOptions options{.momentum = Momentum::keep(in.number("momentum", 0.9)),
-                           .eps = in.number("epsilon", 1e-5)};
-  const bool always = in.opset() >= 14 && in.integer("training_mode", 0) != 0;
-  options.training = in.training() || always;
-  if (!always) return {batch_norm(x, mean, var, weight, bias, options)};
+  return {.training = in.trains(),
+          .momentum = Momentum::keep(in.number("momentum", 0.9)),
+          .eps = in.number("epsilon", 1e-5)};
+}
+
+OnnxResults batch_normalization(const OnnxCallIn& in) {
+  const Tensor &x = in.x(0), &weight = in.x(1), &bias = in.x(2), &mean = in.x(3), &var = in.x(4);
+  BatchNormOptions options = norm_options(in);
+  if (!in.wants(1)) return {batch_norm(x, mean, var, weight, bias, options)};
   // The node's running statistics are results, of which the variance is biased.
   const Tensor new_mean = mean.clone(), new_var = var.clone();
   options.running_var = RunningVar::biased;
@@ -162,6 +165,17 @@ OnnxResults dequantize(const OnnxCallIn& in) {
 }
 
 }  // namespace
+
+Tensor onnx_batch_norm_relu(const OnnxCallIn& norm) {
+  return batch_norm_relu(norm.x(0), norm.x(3), norm.x(4), norm.x(1), norm.x(2), norm_options(norm));
+}
+
+Tensor onnx_add_relu(const OnnxCallIn& add) {
+  if (add.inputs() != 2 || add.x(0).shape() != add.x(1).shape() || !is_floating(add.x(0).dtype())) {
+    return {};
+  }
+  return add_relu(add.x(0), add.x(1));
+}
 
 const OnnxKernels& layer_kernels() {
   static const OnnxKernels table = {{"MatMul", mat_mul},

@@ -44,7 +44,7 @@ Tensor with_batch(const Tensor& x, int64_t count) {
 
 void save(const nn::Module& module, const detail::OnnxFunction& function,
           const std::vector<Tensor>& inputs, const std::string& path,
-          const SaveOnnxOptions& options) {
+          const SaveOnnxOptions& options, const std::map<std::string, double>& momenta) {
   if (inputs.empty()) fail(kOp, "there are no inputs, want an example of what forward takes");
   for (const Tensor& x : inputs) {
     if (!x.defined()) fail(kOp, "an input is undefined, want an example of what forward takes");
@@ -59,14 +59,6 @@ void save(const nn::Module& module, const detail::OnnxFunction& function,
       names_of(options.input_names, inputs.size(), "input", "x");
   std::vector<std::pair<std::string, Tensor>> state = module.named_parameters();
   for (const auto& buffer : module.named_buffers()) state.push_back(buffer);
-
-  std::map<std::string, double> momenta;
-  for (const auto& [name, part] : module.named_modules()) {
-    const auto* norm = dynamic_cast<const nn::BatchNorm*>(part);
-    if (!norm || norm->momentum().is_cumulative()) continue;
-    momenta[name.empty() ? "running_mean" : name + ".running_mean"] =
-        norm->momentum().weight_of_new(1);
-  }
 
   nn::Module handle = module;
   const nn::EvalMode eval(handle);
@@ -98,7 +90,17 @@ void save(const nn::Module& module, const detail::OnnxFunction& function,
 void detail::save_onnx(const nn::Module& module, const OnnxFunction& function,
                        const std::vector<Tensor>& inputs, const std::string& path,
                        const SaveOnnxOptions& options) {
-  with_resources(kOp, [&] { save(module, function, inputs, path, options); });
+  std::map<std::string, double> momenta;
+  for (const auto& [name, part] : module.named_modules()) {
+    const std::string prefix = name.empty() ? "" : name + ".";
+    if (const auto* norm = dynamic_cast<const nn::BatchNorm*>(part)) {
+      if (norm->momentum().is_cumulative()) continue;
+      momenta[prefix + "running_mean"] = norm->momentum().weight_of_new(1);
+    } else if (const auto* net = dynamic_cast<const OnnxNet*>(part)) {
+      for (const auto& [mean, keep] : net->momenta()) momenta[prefix + mean] = 1 - keep;
+    }
+  }
+  with_resources(kOp, [&] { save(module, function, inputs, path, options, momenta); });
 }
 
 }  // namespace tern::io

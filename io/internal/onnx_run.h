@@ -19,6 +19,8 @@ class OnnxCallIn {
   const char* op() const { return node_.op.c_str(); }
   int64_t opset() const { return opset_; }
   bool training() const { return training_; }  ///< of the module
+  /// Whether a BatchNormalization uses the batch's statistics.
+  bool trains() const { return training_ || (opset_ >= 14 && integer("training_mode", 0) != 0); }
   size_t inputs() const { return inputs_.size(); }
   size_t outputs() const { return node_.outputs.size(); }
   bool wants(size_t output) const { return output < outputs() && !node_.outputs[output].empty(); }
@@ -61,6 +63,15 @@ const OnnxKernels& movement_kernels();
 const OnnxKernels& layer_kernels();
 const OnnxKernels& image_kernels();
 const OnnxKernels& recurrent_kernels();
+/// @name Nodes that are computed as one
+/// With the same bits. Undefined where there is no such way: compute them one after the other.
+/// @{
+Tensor onnx_conv_relu(const OnnxCallIn& conv);
+Tensor onnx_conv_batch_norm(const OnnxCallIn& conv, const OnnxCallIn& norm, bool relu);
+Tensor onnx_batch_norm_relu(const OnnxCallIn& norm);
+Tensor onnx_add_relu(const OnnxCallIn& add);
+/// @}
+
 /// The operator's kernel, or null.
 OnnxKernel find_onnx_kernel(const std::string& op);
 
