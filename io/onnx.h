@@ -17,9 +17,11 @@ namespace tern::io {
 struct SaveOnnxOptions {
   std::vector<std::string> input_names = {};   ///< "x", or "x0", "x1"... unless given
   std::vector<std::string> output_names = {};  ///< "y", or "y0", "y1"... unless given
-  /// Whether axis 0 of all inputs, the batch, may have any length in the file. They must have the
-  /// same one in the example.
+  /// Whether the batch may have any length in the file. All inputs must have one, of the same
+  /// length in the example.
   bool dynamic_batch = true;
+  /// The axis of the inputs that is the batch: 1 for sequences that are [L,N,E].
+  int64_t batch_axis = 0;
 };
 
 /// @cond

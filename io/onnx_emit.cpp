@@ -208,8 +208,9 @@ std::string OnnxEmitter::value_name(int number) {
 
 std::string OnnxEmitter::batch() {
   if (batch_.empty()) {
+    const int64_t axis = first_.batch_axis;
     batch_ = add_node("", "Shape", {names_[0]},
-                      {attribute("start", int64_t{0}), attribute("end", int64_t{1})}, 1)[0];
+                      {attribute("start", axis), attribute("end", axis + 1)}, 1)[0];
   }
   return batch_;
 }

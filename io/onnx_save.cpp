@@ -35,24 +35,28 @@ std::vector<std::string> names_of(const std::vector<std::string>& given, size_t 
   return names;
 }
 
-// The rows of x, again and again, as a batch of `count`.
-Tensor with_batch(const Tensor& x, int64_t count) {
+// The rows of x along an axis, again and again, as a batch of `count`.
+Tensor with_batch(const Tensor& x, int64_t axis, int64_t count) {
   std::vector<Tensor> rows;
-  for (int64_t i = 0; i < count; ++i) rows.push_back(narrow(x, 0, i % x.size(0), 1));
-  return cat(rows, 0);
+  for (int64_t i = 0; i < count; ++i) rows.push_back(narrow(x, axis, i % x.size(axis), 1));
+  return cat(rows, axis);
 }
 
 void save(const nn::Module& module, const detail::OnnxFunction& function,
           const std::vector<Tensor>& inputs, const std::string& path,
           const SaveOnnxOptions& options, const std::map<std::string, double>& momenta) {
   if (inputs.empty()) fail(kOp, "there are no inputs, want an example of what forward takes");
+  const int64_t axis = options.batch_axis;
+  if (axis < 0 || axis >= Shape::kMaxRank) fail(kOp, "batch_axis is ", axis, ", want 0 to 7");
   for (const Tensor& x : inputs) {
     if (!x.defined()) fail(kOp, "an input is undefined, want an example of what forward takes");
     if (!options.dynamic_batch) continue;
-    if (x.dim() == 0 || x.size(0) < 1 || x.size(0) != inputs[0].size(0)) {
+    if (x.dim() <= axis || inputs[0].dim() <= axis || x.size(axis) < 1 ||
+        x.size(axis) != inputs[0].size(axis)) {
       fail(kOp, "inputs are ", inputs[0], " and ", x,
-           ", want the same number of rows, at least 1, in each: give batches, or "
-           "{.dynamic_batch = false}");
+           ", want the same number of rows, at least 1, "
+           "in each along axis ",
+           axis, ": give batches, {.batch_axis}, or {.dynamic_batch = false}");
     }
   }
   const std::vector<std::string> input_names =
@@ -66,12 +70,13 @@ void save(const nn::Module& module, const detail::OnnxFunction& function,
     std::vector<Tensor> example;
     for (const Tensor& x : inputs) {
       const NoGrad no_grad;
-      example.push_back(batch == 0 ? x.detach() : with_batch(x.detach(), batch));
+      example.push_back(batch == 0 ? x.detach() : with_batch(x.detach(), axis, batch));
     }
     const Generator::State before = default_generator().state();
     Trace trace = trace_of(function, example, input_names, state);
     default_generator().set_state(before);
     trace.batch = batch;
+    trace.batch_axis = axis;
     trace.momenta = momenta;
     return trace;
   };

@@ -73,7 +73,7 @@ StateDict load(const std::string& path) {
   const char* known = nullptr;
   if (begin.starts_with("\x89HDF")) known = "an HDF5 file (Keras?): docs/weights.md converts it";
   if (begin.starts_with("\x1f\x8b")) known = "compressed by gzip: unpack it with gunzip";
-  if (begin.starts_with("\x08")) known = "an ONNX model, not weights alone";
+  if (begin.starts_with("\x08")) known = "an ONNX model: read it with io::load_onnx";
   if (known) fail(kOp, path, " is ", known);
   fail(kOp, path, " of ", file.size(),
        " bytes begins as no format does that Tern knows, want "

@@ -48,7 +48,8 @@ struct Trace {
   std::vector<TraceOp> ops = {};
   std::vector<int> outputs = {};
   std::vector<std::string> problems = {};  ///< what cannot be exported, outside of operations
-  int64_t batch = 0;                       ///< the length of axis 0 of the inputs
+  int64_t batch = 0;                       ///< the length of the batch axis of the inputs
+  int64_t batch_axis = 0;
   /// The weight of new statistics in running ones, by the name of the running mean: what fused
   /// operations do not say.
   std::map<std::string, double> momenta = {};

@@ -204,7 +204,8 @@ TEST(OnnxErrors, Arguments) {
                         {"two values would be called weight"});
   test::expect_mentions(save({x}, {.input_names = {"a"}, .output_names = {"a"}}),
                         {"two values would be called a"});
-  test::expect_mentions(save({rand({})}), {"want the same number of rows, at least 1"});
+  test::expect_mentions(save({rand({})}),
+                        {"want the same number of rows, at least 1, in each along axis 0"});
   expect_error([&] { io::save_onnx(net, {x}, "/nowhere/net.onnx"); }, {"[save_onnx]", "/nowhere"});
 }
 
@@ -239,6 +240,28 @@ TEST(Onnx, SeveralInputsAndOutputs) {
         (void)net.run({a, b.to(DType::f64)});
       },
       {"input 1, 'right', is f64[5,3]", "want f32"});
+}
+
+TEST(Onnx, ABatchThatIsAnotherAxis) {
+  manual_seed(6);
+  class Sequence : public nn::ModuleOf<Sequence> {
+    nn::GRU gru = register_module("gru", nn::GRU(3, 4));
+
+   public:
+    std::pair<Tensor, Tensor> forward(const Tensor& x, const Tensor& h0) {
+      const auto [y, h] = gru(x, h0 + zeros({1, x.size(1), 4}));
+      return {y, reshape(h, {-1})};
+    }
+  };
+  const Sequence net;
+  const std::string path = path_of("sequence.onnx");
+  io::save_onnx(net, {rand({5, 2, 3}), rand({1, 2, 4})}, path, {.batch_axis = 1});
+  const Tensor x = randn({5, 9, 3}), h = randn({1, 9, 4});
+  const NoGrad no_grad;
+  const std::vector<Tensor> found = io::load_onnx(path).run({x, h});
+  const auto wanted = net(x, h);
+  EXPECT_TRUE(same_bits(found[0], wanted.first));
+  EXPECT_TRUE(same_bits(found[1], wanted.second));
 }
 
 // ---- Nets that were read ------------------------------------------------------------------------
