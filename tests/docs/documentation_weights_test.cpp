@@ -124,8 +124,11 @@ TEST_F(DocumentationWeights, FineTuning) {
   sgd.step();
 
   io::save_pytorch(net.state_dict(), "tuned.pt");
+  io::save_onnx(net, {images}, "tuned.onnx");  // for other programs, with what is computed
   //! [tune]
   expect_same_tensors(io::load_pytorch("tuned.pt"), net.state_dict());
+  net.eval();
+  EXPECT_TRUE(test::same_bits(io::load_onnx("tuned.onnx")(images), net(images)));
 }
 
 TEST_F(DocumentationWeights, MindSpore) {
