@@ -7,6 +7,7 @@
 
 #include "../core/error.h"
 #include "../core/internal/resources.h"
+#include "../ops/matmul.h"
 #include "internal/names.h"
 #include "internal/onnx_model.h"
 #include "internal/onnx_run.h"
@@ -215,6 +216,8 @@ struct OnnxNet::Program {
     std::vector<size_t> outputs = {};  // kNone: not wanted
     std::vector<size_t> unused = {};   // places that nothing needs afterwards
     size_t next = kNone;               // the step that alone takes the output, as its first input
+    size_t weight = kNone;             // of a MatMul with a transposed weight: the weight
+    bool awaited = false;              // whether it transposes such a weight
   };
   OnnxModel model;
   std::vector<Step> steps;
@@ -251,7 +254,8 @@ OnnxNet::OnnxNet(const std::string& path) {
   }
   program->places = places.size();
   for (const OnnxValue& output : graph.outputs) program->outputs.push_back(place_of(output.name));
-  std::vector<size_t> uses(places.size(), 0), user(places.size(), kNone);
+  std::vector<size_t> uses(places.size(), 0), user(places.size(), kNone),
+      multiplier(places.size(), kNone);  // who takes a place as its first, and a product's second
   for (const size_t output : program->outputs) ++uses[output];
   for (size_t i = 0; i < program->steps.size(); ++i) {
     const std::vector<size_t>& inputs = program->steps[i].inputs;
@@ -259,11 +263,25 @@ OnnxNet::OnnxNet(const std::string& path) {
       if (inputs[k] == kNone) continue;
       ++uses[inputs[k]];
       if (k == 0) user[inputs[k]] = i;
+      if (k == 1 && graph.nodes[i].op == "MatMul") multiplier[inputs[k]] = i;
     }
   }
   for (Program::Step& step : program->steps) {
     const size_t output = step.outputs.size() == 1 ? step.outputs[0] : kNone;
     if (output != kNone && uses[output] == 1) step.next = user[output];
+  }
+  // A product with a transposed weight is a linear layer.
+  for (size_t i = 0; i < program->steps.size(); ++i) {
+    Program::Step& step = program->steps[i];
+    const OnnxAttribute* axes = graph.nodes[i].find("perm");
+    if (graph.nodes[i].op != "Transpose" || step.inputs.size() != 1 || step.inputs[0] >= given ||
+        step.outputs.size() != 1 || step.outputs[0] == kNone || uses[step.outputs[0]] != 1 ||
+        multiplier[step.outputs[0]] == kNone || !axes ||
+        axes->integers != std::vector<int64_t>{1, 0}) {
+      continue;
+    }
+    program->steps[multiplier[step.outputs[0]]].weight = step.inputs[0];
+    step.awaited = true;
   }
   std::vector<bool> needed(places.size(), false);
   for (const size_t output : program->outputs) needed[output] = true;
@@ -334,7 +352,8 @@ class OnnxNet::Run {
   std::vector<Tensor> operator()() {
     std::vector<bool> done(program_.steps.size(), false);
     for (size_t i = 0; i < program_.steps.size(); ++i) {
-      if (!done[i]) compute(i, done);
+      const bool later = program_.steps[i].awaited && is_matrix(program_.steps[i].inputs[0]);
+      if (!done[i] && !later) compute(i, done);
       for (const size_t place : program_.steps[i].unused) values_[place] = Tensor();
     }
     std::vector<Tensor> outputs;
@@ -355,7 +374,14 @@ class OnnxNet::Run {
 
   // Nodes that follow each other, as one: the last of them, and its result.
   std::pair<size_t, Tensor> fused(size_t i) const {
-    const size_t next = program_.steps[i].next;
+    const size_t next = program_.steps[i].next, weight = program_.steps[i].weight;
+    if (weight != kNone && is_matrix(weight)) {
+      const bool biased = is(next, "Add") && program_.model.opset >= 7 && !values_missing(next);
+      const Tensor bias = biased ? values_[program_.steps[next].inputs.at(1)] : Tensor();
+      const bool fits = biased && bias.shape() == Shape{values_[weight].size(0)};
+      const Tensor& x = values_[program_.steps[i].inputs[0]];
+      return {fits ? next : i, linear(x, values_[weight], fits ? bias : Tensor())};
+    }
     if (next == kNone) return {};
     const size_t last = program_.steps[next].next;
     if (is(i, "Conv") && is(next, "BatchNormalization") && !values_missing(next)) {
@@ -367,6 +393,9 @@ class OnnxNet::Run {
     if (is(i, "BatchNormalization")) return {next, onnx_batch_norm_relu(call(i))};
     if (is(i, "Add") && program_.model.opset >= 7) return {next, onnx_add_relu(call(i))};
     return {};
+  }
+  bool is_matrix(size_t place) const {
+    return values_[place].dim() == 2 && is_floating(values_[place].dtype());
   }
   // Whether a step has other inputs than the first that are not known yet.
   bool values_missing(size_t i) const {

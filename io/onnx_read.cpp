@@ -293,7 +293,9 @@ OnnxNode read_node(const ProtoFile& file, ByteRange range) {
     if (fields.number == 7) node.domain = fields.text();
   }
   if (node.domain == "ai.onnx") node.domain.clear();
-  if (node.op.empty()) file.broken(range.begin, "a node has no op_type");
+  if (node.op.empty() || node.outputs.empty()) {
+    file.broken(range.begin, "a node has no op_type or no outputs");
+  }
   return node;
 }
 

@@ -71,8 +71,8 @@ class Sequences : public nn::ModuleOf<Sequences> {
   nn::LSTM lstm = register_module(
       "lstm", nn::LSTM(4, 5, {.num_layers = 2, .batch_first = true, .bidirectional = true}));
   nn::GRU gru = register_module("gru", nn::GRU(10, 3, {.batch_first = true}));
-  nn::RNN rnn =
-      register_module("rnn", nn::RNN(3, 2, {.nonlinearity = nn::Nonlinearity::relu, .batch_first = true}));
+  nn::RNN rnn = register_module(
+      "rnn", nn::RNN(3, 2, {.nonlinearity = nn::Nonlinearity::relu, .batch_first = true}));
 
  public:
   Tensor forward(const Tensor& x) override {
@@ -91,6 +91,8 @@ void for_each_net(const F& f) {
   f("resnet20", resnet_cifar::ResNet(3), randn({2, 3, 32, 32}), 0.0);
   f("mlp", nn::Sequential(nn::Linear(4, 8), nn::Tanh(), nn::Linear(8, 3), nn::Softmax(1)),
     randn({2, 4}), 0.0);
+  f("lines", nn::Sequential(nn::Linear(4, 8), nn::Tanh(), nn::Linear(8, 3, {.bias = false})),
+    randn({2, 5, 4}), 0.0);
   f("unet", UNet(), randn({2, 3, 9, 9}), kClose);
   f("mobile", Mobile(), randn({2, 3, 16, 16}), kClose);
   f("words", Words(), randint(0, 20, {2, 6}), kClose);
