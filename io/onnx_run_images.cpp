@@ -261,7 +261,7 @@ OnnxResults max_pool(const OnnxCallIn& in) {
 }
 
 OnnxResults average_pool(const OnnxCallIn& in) {
-  Tensor x = in.x();
+  const Tensor& x = in.x();
   Windows w = windows_of(in, x, in.integers("kernel_shape"));
   const bool count = in.integer("count_include_pad", 0) != 0;
   if (std::any_of(w.dilation.begin(), w.dilation.end(), [](int64_t d) { return d != 1; })) {

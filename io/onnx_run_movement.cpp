@@ -284,7 +284,8 @@ OnnxResults scatter_nd(const OnnxCallIn& in) {
 
 OnnxResults one_hot_of(const OnnxCallIn& in) {
   const auto depth = static_cast<int64_t>(in.number(size_t{1}));
-  const Tensor index = counted(in.x(0).to(DType::i64), depth), values = in.x(2);
+  const Tensor index = counted(in.x(0).to(DType::i64), depth);
+  const Tensor& values = in.x(2);
   int64_t axis = in.integer("axis", -1);
   if (axis < 0) axis += index.dim() + 1;
   Sizes line(static_cast<size_t>(index.dim()) + 1, 1);
