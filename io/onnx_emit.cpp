@@ -271,6 +271,14 @@ OnnxGraph OnnxEmitter::emit(const std::vector<std::string>& output_names) {
   names_.resize(std::max(first_.values.size(), second_.values.size()));
   for (const std::string& problem : first_.problems) listed_.push_back(problem);
   if (listed_.empty()) check_same();
+  for (size_t i = 0; listed_.empty() && i < first_.values.size(); ++i) {
+    // What was there before is there in both runs.
+    const TraceValue& value = first_.values[i];
+    if (!value.from_before || value.tensor.is_same(second_.values[i].tensor)) continue;
+    listed_.push_back("a tensor " + error_text(value.tensor) +
+                      " comes from nowhere: it is made while the net runs, by something that is no "
+                      "operation, or on another thread");
+  }
   for (size_t i = 0; i < first_.values.size(); ++i) {
     const TraceValue& value = first_.values[i];
     if (value.kind != Kind::input && value.kind != Kind::state) continue;

@@ -73,19 +73,27 @@ void save(const nn::Module& module, const detail::OnnxFunction& function,
       example.push_back(batch == 0 ? x.detach() : with_batch(x.detach(), axis, batch));
     }
     const Generator::State before = default_generator().state();
-    Trace trace = trace_of(function, example, input_names, state);
+    Trace trace;
+    try {
+      trace = trace_of(function, example, input_names, state);
+    } catch (const Error& error) {
+      default_generator().set_state(before);
+      if (batch == 0) throw;
+      fail(kOp, "with ", batch, " rows of the example as a batch, the net throws ", error.what(),
+           ": let it take any number of rows, or export with {.dynamic_batch = false}");
+    }
     default_generator().set_state(before);
     trace.batch = batch;
     trace.batch_axis = axis;
     trace.momenta = momenta;
     return trace;
   };
-  // Two batch sizes tell what depends on them.
+  // Two batch sizes tell what depends on them; two runs, what is made anew.
   const Trace first = traced(options.dynamic_batch ? 2 : 0);
-  const Trace second = options.dynamic_batch ? traced(3) : Trace();
+  const Trace second = traced(options.dynamic_batch ? 3 : 0);
   if (first.outputs.empty()) fail(kOp, "the net has no outputs, want a tensor or several");
   OnnxModel model;
-  model.graph = OnnxEmitter(first, options.dynamic_batch ? second : first)
+  model.graph = OnnxEmitter(first, second)
                     .emit(names_of(options.output_names, first.outputs.size(), "output", "y"));
   write_onnx(model, path);
 }

@@ -125,7 +125,7 @@ const OnnxEmits& image_emits();
 /// What ONNX cannot say, and why.
 const std::map<std::string, std::string>& not_exported();
 
-/// Makes the graph of two traces of one net (or of one, twice).
+/// Makes the graph of two traces of one net.
 class OnnxEmitter {
  public:
   OnnxEmitter(const Trace& first, const Trace& second) : first_(first), second_(second) {}

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <thread>
 
 #include "onnx_nets.h"
 #include "support.h"
@@ -131,6 +132,12 @@ TEST(OnnxErrors, ABatchSizeInTheGraph) {
         return broadcast_to(ones({1}), {x.size(0) * x.size(0), 1});
       },
       {"block: broadcast_to: a size, in another way than as a multiple, depends on the batch"});
+  expect_refused(
+      [](const Tensor& x) {
+        return x + ones({2, 1});
+      },
+      {"with 3 rows of the example as a batch, the net throws [add] shapes [3,3] and",
+       ".dynamic_batch = false"});
   // With one batch size, numbers are numbers.
   const std::string path = path_of("fixed.onnx");
   io::save_onnx(Outer(mean), {rand({4, 3})}, path, {.dynamic_batch = false});
@@ -170,6 +177,22 @@ TEST(OnnxErrors, ATensorFromNowhere) {
     return scope.result(y);
   };
   expect_refused(custom, {"block: my_function: there is no way to say it in ONNX"});
+}
+
+TEST(OnnxErrors, ATensorFromAnotherThread) {
+  for (const bool dynamic : {true, false}) {
+    const std::string message = refusal(
+        [](const Tensor& x) {
+          Tensor y;
+          std::thread([&] {
+            const NoGrad no_grad;
+            y = sum(x, {0, 1});
+          }).join();
+          return x + y;
+        },
+        {.dynamic_batch = dynamic});
+    test::expect_mentions(message, {"a tensor f32[] comes from nowhere", "on another thread"});
+  }
 }
 
 TEST(OnnxErrors, StateAndSharedMemoryThatChange) {
