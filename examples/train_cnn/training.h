@@ -28,10 +28,11 @@ struct Settings {
 };
 
 /// Trains, tests, and writes metrics.csv, model.safetensors and report.html into settings.out, and
-/// checkpoint.safetensors after every epoch; settings.onnx, if given, at the end. Prints progress and, as the last line, "test accuracy
-/// 0.9xyz". At SIGINT or SIGTERM it finishes the step, writes the checkpoint, the metrics and the
-/// page of the epochs so far, and returns the signal; else 0. Throws tern::Error with a message for
-/// the user if the data, the output directory or the settings are unusable.
+/// checkpoint.safetensors after every epoch; settings.onnx, if given, at the end. Prints progress
+/// and, as the last line, "test accuracy 0.9xyz". At SIGINT or SIGTERM it finishes the step, writes
+/// the checkpoint, the metrics and the page of the epochs so far, and returns the signal; else 0.
+/// Throws tern::Error with a message for the user if the data, the output directory or the settings
+/// are unusable.
 int train(const Settings& settings);
 
 }  // namespace train_cnn
