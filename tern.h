@@ -97,3 +97,7 @@
 #include "io/safetensors.h"
 #include "io/trace.h"
 #include "io/weights.h"
+
+#include "dist/communicator.h"
+#include "dist/threads.h"
+#include "dist/transport.h"

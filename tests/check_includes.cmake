@@ -11,7 +11,8 @@ set(nn_sees core ops)
 set(optim_sees core)
 set(data_sees core)
 set(io_sees core)
-set(folders core ops nn optim data io)
+set(dist_sees core ops nn data io)
+set(folders core ops nn optim data io dist)
 
 # Third-party headers, and the files that may include each.
 set(third_party

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The examples of the reference: dist. docs/examples.dox assigns them to classes.
+#include <tern/tern.h>
+
+#include <mutex>
+
+#include "support.h"
+
+using namespace tern;
+
+namespace {
+
+TEST(Documentation, Communicator) {
+  //! [Communicator]
+  dist::run_threads(3, [](dist::Communicator world) {
+    world.set_deadlines({.warn_after = 5, .give_up_after = 20});
+    const Tensor x = full({2}, world.rank() + 1.0);
+    world.all_reduce(x, "x");
+    EXPECT_EQ(x.to_vector<float>(), std::vector<float>({6, 6}));
+    EXPECT_EQ(world.broadcast("from rank " + std::to_string(world.rank()), 1), "from rank 1");
+  });
+  //! [Communicator]
+}
+
+//! [Transport]
+/// A transport that counts what goes through another one.
+class Counted final : public dist::Transport {
+ public:
+  explicit Counted(dist::Transport& real) : real_(real) {}
+  int rank() const override { return real_.rank(); }
+  int size() const override { return real_.size(); }
+  void exchange(int channel, const dist::Label& label, std::span<const Outgoing> outgoing,
+                std::span<const Incoming> incoming, const dist::Deadlines& deadlines) override {
+    for (const Outgoing& message : outgoing) sent += message.data.size();
+    real_.exchange(channel, label, outgoing, incoming, deadlines);
+  }
+  void end(const std::string& reason) override { real_.end(reason); }
+
+  size_t sent = 0;
+
+ private:
+  dist::Transport& real_;
+};
+//! [Transport]
+
+/// One rank, which sends messages to nobody.
+class Nobody final : public dist::Transport {
+ public:
+  int rank() const override { return 0; }
+  int size() const override { return 1; }
+  void exchange(int, const dist::Label& label, std::span<const Outgoing> outgoing,
+                std::span<const Incoming> incoming, const dist::Deadlines&) override {
+    EXPECT_TRUE(outgoing.empty() && incoming.empty());
+    EXPECT_EQ(label.op(), "barrier");
+  }
+  void end(const std::string&) override {}
+};
+
+TEST(Documentation, Transport) {
+  Nobody nobody;
+  const auto counted = std::make_shared<Counted>(nobody);
+  dist::Communicator(counted).barrier();
+  EXPECT_EQ(counted->sent, 0u);
+}
+
+}  // namespace
