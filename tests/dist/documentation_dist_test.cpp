@@ -22,6 +22,18 @@ TEST(Documentation, Communicator) {
   //! [Communicator]
 }
 
+TEST(Documentation, Shard) {
+  //! [Shard]
+  const data::TensorDataset set(arange(10));
+  dist::run_threads(3, [&](dist::Communicator world) {
+    data::DataLoader loader(set, {.batch_size = 4, .shard = {.first = world.rank(), .of = 3}});
+    double count = 0;
+    for (const auto& [x, y] : loader) count += static_cast<double>(x.size(0));
+    EXPECT_EQ(world.sum({count})[0], 10);
+  });
+  //! [Shard]
+}
+
 //! [Transport]
 /// A transport that counts what goes through another one.
 class Counted final : public dist::Transport {
