@@ -99,5 +99,6 @@
 #include "io/weights.h"
 
 #include "dist/communicator.h"
+#include "dist/sync_batch_norm.h"
 #include "dist/threads.h"
 #include "dist/transport.h"

@@ -34,6 +34,19 @@ TEST(Documentation, Shard) {
   //! [Shard]
 }
 
+TEST(Documentation, SyncBatchNorm) {
+  //! [SyncBatchNorm]
+  dist::run_threads(2, [](dist::Communicator world) {
+    nn::Sequential net(nn::Linear(3, 4), nn::BatchNorm1d(4), nn::ReLU());
+    dist::convert_sync_batch_norm(net, world);
+    net(randn({5, 3}));
+    const auto& norm = dynamic_cast<const nn::BatchNorm1d&>(*net.children()[1]);
+    world.require_same("the mean of all ten", to_string(norm.running_mean()));
+    EXPECT_EQ(dist::SyncBatchNorm(4, world)(ones({1, 4})).size(0), 1);
+  });
+  //! [SyncBatchNorm]
+}
+
 //! [Transport]
 /// A transport that counts what goes through another one.
 class Counted final : public dist::Transport {
