@@ -99,6 +99,7 @@
 #include "io/weights.h"
 
 #include "dist/communicator.h"
+#include "dist/data_parallel.h"
 #include "dist/sync_batch_norm.h"
 #include "dist/threads.h"
 #include "dist/transport.h"

@@ -34,6 +34,26 @@ TEST(Documentation, Shard) {
   //! [Shard]
 }
 
+TEST(Documentation, DataParallel) {
+  //! [DataParallel]
+  const data::TensorDataset set(randn({10, 3}), randint(2, {10}));
+  dist::run_threads(2, [&](dist::Communicator world) {
+    nn::Linear net(3, 2);
+    dist::DataParallel parallel(net, world, {.bucket_bytes = 1 << 20});
+    optim::SGD sgd(net.parameters(), {.lr = 0.1});
+    data::DataLoader loader(
+        set, {.batch_size = 4, .shuffle = true, .seed = 1, .shard = parallel.shard()});
+    for (const auto& [x, y] : loader) {
+      parallel.backward(cross_entropy(net(x), y), x.size(0));
+      sgd.step();
+      sgd.zero_grad();
+    }
+    EXPECT_EQ(parallel.steps(), 3);
+    world.require_same("the weight", to_string(net.weight()));
+  });
+  //! [DataParallel]
+}
+
 TEST(Documentation, SyncBatchNorm) {
   //! [SyncBatchNorm]
   dist::run_threads(2, [](dist::Communicator world) {

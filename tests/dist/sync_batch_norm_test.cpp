@@ -166,6 +166,45 @@ TEST_P(Ranks, EvaluationAsksNobody) {
   });
 }
 
+TEST_P(Ranks, TrainsTheSameNetAsOneRank) {
+  const int64_t count = bounds(GetParam()).back();
+  manual_seed(72);
+  const Tensor x = randn({count, 3, 6, 6}, DType::f64), y = randint(4, {count});
+  const auto make = [] {
+    manual_seed(73);
+    nn::Sequential net(nn::Conv2d(3, 5, 3, {.bias = false}), nn::BatchNorm2d(5), nn::ReLU(),
+                       nn::Conv2d(5, 4, 3), nn::BatchNorm2d(4), nn::ReLU(), nn::Flatten(),
+                       nn::Linear(16, 4));
+    net.to(DType::f64);
+    return net;
+  };
+  nn::Sequential whole = make();
+  optim::SGD sgd_of_whole(whole.parameters(), {.lr = 0.1});
+  for (int step = 0; step < 3; ++step) {
+    sgd_of_whole.zero_grad();
+    cross_entropy(whole(x), y).backward();
+    sgd_of_whole.step();
+  }
+  run_threads(GetParam(), [&](Communicator world) {
+    nn::Sequential net = make();
+    dist::convert_sync_batch_norm(net, world);
+    dist::DataParallel parallel(net, world);
+    optim::SGD sgd(net.parameters(), {.lr = 0.1});
+    for (int step = 0; step < 3; ++step) {
+      const Tensor logits = net(part(x, world));
+      const int64_t mine = logits.size(0);
+      const Tensor loss = mine > 0 ? cross_entropy(logits, part(y, world)) : sum(logits);
+      sgd.zero_grad();
+      parallel.backward(loss, mine);
+      sgd.step();
+    }
+    const StateDict expected = whole.state_dict();
+    for (const auto& [name, value] : net.state_dict()) {
+      EXPECT_LT(test::max_distance(value, expected[name]), 1e-11) << name;
+    }
+  });
+}
+
 TEST(SyncBatchNorm, OneValuePerChannelIsAnErrorOnlyIfItIsTheOnlyOne) {
   run_threads(2, [](Communicator world) {
     dist::SyncBatchNorm(2, world)(ones({1, 2}));
@@ -194,6 +233,11 @@ TEST(SyncBatchNorm, KeepsNamesHandlesAndCopies) {
   layer.set_function(nullptr);
   EXPECT_FALSE(dist::has_sync_batch_norm(net));
   EXPECT_TRUE(dist::has_sync_batch_norm(copy));
+}
+
+TEST(SyncBatchNorm, WithMoreShardsThanRanksIsAnError) {
+  nn::Sequential net(nn::Linear(2, 2), dist::SyncBatchNorm(2, {}));
+  expect_error([&] { dist::DataParallel(net, {}, {.shards = 2}); }, "the net has SyncBatchNorm");
 }
 
 TEST_P(Ranks, AllSumIsDifferentiableTwice) {
