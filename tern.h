@@ -98,6 +98,7 @@
 #include "io/trace.h"
 #include "io/weights.h"
 
+#include "dist/checkpoint.h"
 #include "dist/communicator.h"
 #include "dist/data_parallel.h"
 #include "dist/sync_batch_norm.h"
