@@ -120,7 +120,7 @@ fi
 # installs and uses it.)
 if command -v dpkg-deb >/dev/null; then
   (cd "$work" && cpack -G DEB --config "$build/CPackConfig.cmake" -B "$work/packages" >/dev/null)
-  dpkg-deb -f "$work"/packages/*.deb Package Depends | tee "$work/depends"
+  dpkg-deb -f "$work"/packages/libtern-dev_*.deb Package Depends | tee "$work/depends"
   grep -Eq 'libdnnl-dev \(>= [0-9]+\), libdnnl-dev \(<< [0-9]+~\)' "$work/depends"
 fi
 
