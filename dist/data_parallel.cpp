@@ -56,6 +56,7 @@ struct DataParallel::Impl {
   Worker worker;
   GradientSums gradients;
   BufferSums buffers;
+  bool seeded;  // whether it sets the default generator
   uint64_t seed;
   int shards_here;
   std::vector<Tensor> before;  // grad() as it was before the step
@@ -73,7 +74,10 @@ struct DataParallel::Impl {
         worker(world.duplicate()),
         gradients(trained(of), worker, given.bucket_bytes),
         buffers(of.named_buffers()),
-        seed(given.seed ? *given.seed : default_generator().bits()),
+        seeded(given.seed || given.shards > 1),
+        seed(given.seed ? *given.seed
+             : seeded   ? default_generator().bits()
+                        : 0),
         shards_here(options.shards / world.size()) {}
 
   const Communicator& world() const { return worker.world(); }
@@ -113,9 +117,10 @@ void DataParallel::Impl::watch() {
 
 void DataParallel::Impl::begin_shard() {
   has_begun = true;
-  const int64_t number = int64_t{world().rank()} * shards_here + shard;
-  default_generator().set_state(
-      {.seed = seed, .stream = static_cast<uint64_t>(steps * options.shards + number)});
+  if (seeded) {
+    const int64_t number = steps * options.shards + world().rank() * shards_here + shard;
+    default_generator().set_state({.seed = seed, .stream = static_cast<uint64_t>(number)});
+  }
   if (shards_here > 1) buffers.begin_shard(shard == 0);
 }
 

@@ -22,7 +22,8 @@ struct DataParallelOptions {
   /// shards, a power of two, gives the same bits for every number of ranks that is one as well.
   int shards = 0;
   /// Seed of what the net draws in training (dropout): every shard of every step has numbers of its
-  /// own. Without it, rank 0 draws one from its default_generator().
+  /// own. Without it, rank 0 draws one from its default_generator(), if there is more than one
+  /// shard.
   std::optional<uint64_t> seed = {};
   /// Every so many steps the ranks compare their parameters; 0: never.
   int64_t check_every = 100;
@@ -54,6 +55,7 @@ struct DataParallelOptions {
 /// * Gradients are sums in a fixed tree (Communicator::all_reduce): the same bits on every rank.
 ///   Clip them after backward.
 /// * default_generator() is set when the net runs in training, see DataParallelOptions::seed.
+/// * With one rank, one shard and no seed, a step is a plain one, to the bit.
 ///
 /// The net may be used as before, and cloned. Made and destroyed by all ranks in the same order.
 class DataParallel {

@@ -43,6 +43,7 @@ struct Message {
 struct Rank {
   std::condition_variable changed;
   std::list<Message*> inbox;
+  bool has_failed = false;
   bool has_returned = false;
 };
 
@@ -52,7 +53,9 @@ struct Group {
   void wake_all() {
     for (Rank& rank : ranks) rank.changed.notify_all();
   }
+  /// The rank takes part in nothing any more, and neither do those that wait for it.
   void end(int rank, const std::string& reason) {
+    at(rank).has_failed = true;
     if (!ended) ended_by = rank;
     if (!ended) ended = reason;
     wake_all();
@@ -60,8 +63,8 @@ struct Group {
 
   std::mutex mutex;
   std::vector<Rank> ranks;
-  std::optional<std::string> ended;  // why there is nothing more to wait for
-  int ended_by = 0;                  // which rank said so first
+  std::optional<std::string> ended;  // why the first rank failed
+  int ended_by = 0;                  // which one
 };
 
 class ThreadTransport final : public Transport {
@@ -123,7 +126,12 @@ class ThreadTransport::Exchange {
       size_t found = expected.size();
       Message* message = nullptr;
       wait([&] { return (found = find(expected, message)) < expected.size(); },
-           [&] { return expected.front()->from; });
+           [&] {
+             for (const Incoming* in : expected) {
+               if (is_over(in->from)) return in->from;
+             }
+             return expected.front()->from;
+           });
       const Incoming& in = *expected[found];
       expected.erase(expected.begin() + static_cast<std::ptrdiff_t>(found));
       take(*message, in);
@@ -173,13 +181,16 @@ class ThreadTransport::Exchange {
     if (error) std::rethrow_exception(error);
   }
 
-  /// `whom` is the rank that is waited for.
+  bool is_over(int rank) { return group_.at(rank).has_failed || group_.at(rank).has_returned; }
+
+  /// `whom` is a rank that is waited for, one that will not come if there is one.
   template <class Condition, class Whom>
   void wait(const Condition& condition, const Whom& whom) {
     while (!condition()) {
-      if (group_.ended)
-        fail(label_.op(), "rank ", rank_, ", at ", label_.describe(), ": ", *group_.ended);
       const int other = whom();
+      if (group_.at(rank_).has_failed || group_.at(other).has_failed) {
+        fail(label_.op(), "rank ", rank_, ", at ", label_.describe(), ": ", *group_.ended);
+      }
       if (group_.at(other).has_returned) {
         fail(label_.op(), "rank ", other, " has returned, and rank ", rank_, " waits for it at ",
              label_.describe(), ": every rank has to do the same in the same order");

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <exception>
+#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -106,18 +107,20 @@ class Session::Transport final : public dist::Transport {
     const std::lock_guard lock(mutex_);
     return ended_;
   }
-  /// Whether this rank has failed before it heard of another.
-  bool is_cause() const { return !notices_.empty(); }
+  /// Whether it has not failed because of another rank.
+  bool is_cause() const { return is_cause_; }
 
  private:
   class Exchange;
-  void look_for_notice();
+  void look_for_notices();
+  void give_up(const std::string& reason, bool is_cause);
 
   MPI_Comm comm_;
   int rank_ = 0, size_ = 1, last_tag_ = 32767;
   std::mutex mutex_;
-  bool ended_ = false;
-  std::string reason_;
+  bool ended_ = false, is_cause_ = false;
+  std::string reason_;                  // why this rank has ended
+  std::map<int, std::string> reasons_;  // why others have
   std::vector<MPI_Request> notices_;
 };
 
@@ -170,15 +173,21 @@ class Session::Transport::Exchange {
     return progress;
   }
 
-  /// A rank that something is still missing from or for, or -1.
-  int missing() const {
+  /// A rank that something is still missing from or for, one that will not come if there is one; -1
+  /// if nothing is missing.
+  int missing() {
+    const std::lock_guard lock(transport_.mutex_);
+    int first = -1;
+    const auto consider = [&](int rank) {
+      if (first < 0 || transport_.reasons_.contains(rank)) first = rank;
+    };
     for (const Piece& piece : pieces_) {
-      if (piece.request != MPI_REQUEST_NULL) return piece.rank;
+      if (piece.request != MPI_REQUEST_NULL) consider(piece.rank);
     }
     for (size_t i = 0; i < incoming_.size(); ++i) {
-      if (!placed_[i]) return incoming_[i].from;
+      if (!placed_[i]) consider(incoming_[i].from);
     }
-    return -1;
+    return first;
   }
 
   /// Takes back what can be. The caller's memory has to be safe from what comes too late.
@@ -231,15 +240,16 @@ void Session::Transport::exchange(int channel, const dist::Label& label,
   // Not on the stack: after an Error, messages may still come to its labels.
   auto exchange =
       std::make_unique<Exchange>(*this, channel + 1 + kNoticeTag, label, outgoing, incoming);
+  std::string cause;  // what has ended another rank
   try {
     Patience patience;
     const Clock::time_point begin = Clock::now();
     bool warned = false;
     while (true) {
       if (exchange->poll()) patience.reset();
+      look_for_notices();
       const int rank = exchange->missing();
       if (rank < 0) return;
-      look_for_notice();
       const double waited = seconds_since(begin);
       if (waited >= deadlines.give_up_after) {
         fail(label.op(), "rank ", rank_, " has waited ", deadlines.give_up_after, " s for rank ",
@@ -253,39 +263,51 @@ void Session::Transport::exchange(int channel, const dist::Label& label,
       }
       {
         const std::lock_guard lock(mutex_);
-        if (ended_) fail(label.op(), "rank ", rank_, ", at ", label.describe(), ": ", reason_);
+        if (const auto theirs = reasons_.find(rank); theirs != reasons_.end()) {
+          cause = theirs->second;
+        }
+        if (ended_ || !cause.empty()) {
+          fail(label.op(), "rank ", rank_, ", at ", label.describe(), ": ",
+               ended_ ? reason_ : cause);
+        }
       }
       patience.wait();
     }
   } catch (const std::exception& error) {
     exchange->cancel();
     static_cast<void>(exchange.release());
-    end("rank " + std::to_string(rank_) + " has failed: " + error.what());
+    if (cause.empty()) {
+      end("rank " + std::to_string(rank_) + " has failed: " + error.what());
+    } else {
+      give_up(cause, false);
+    }
     throw;
   }
 }
 
-/// Takes the message of a rank that has failed.
-void Session::Transport::look_for_notice() {
+/// Takes the messages of ranks that have failed.
+void Session::Transport::look_for_notices() {
   const std::lock_guard lock(mutex_);
-  if (ended_) return;
-  int is_there = 0, length = 0;
-  MPI_Status status;
-  if (MPI_Iprobe(MPI_ANY_SOURCE, kNoticeTag, comm_, &is_there, &status) != MPI_SUCCESS ||
-      !is_there) {
-    return;
+  while (true) {
+    int is_there = 0, length = 0;
+    MPI_Status status;
+    if (MPI_Iprobe(MPI_ANY_SOURCE, kNoticeTag, comm_, &is_there, &status) != MPI_SUCCESS) return;
+    if (!is_there) return;
+    MPI_Get_count(&status, MPI_BYTE, &length);
+    std::string& reason = reasons_[status.MPI_SOURCE];
+    reason.resize(static_cast<size_t>(length));
+    MPI_Recv(reason.data(), length, MPI_BYTE, status.MPI_SOURCE, kNoticeTag, comm_,
+             MPI_STATUS_IGNORE);
   }
-  MPI_Get_count(&status, MPI_BYTE, &length);
-  reason_.resize(static_cast<size_t>(length));
-  MPI_Recv(reason_.data(), length, MPI_BYTE, status.MPI_SOURCE, kNoticeTag, comm_,
-           MPI_STATUS_IGNORE);
-  ended_ = true;
 }
 
-void Session::Transport::end(const std::string& reason) {
+void Session::Transport::end(const std::string& reason) { give_up(reason, true); }
+
+void Session::Transport::give_up(const std::string& reason, bool is_cause) {
   const std::lock_guard lock(mutex_);
   if (ended_) return;
   ended_ = true;
+  is_cause_ = is_cause;
   reason_ = reason;
   // They may never be received, so nobody waits for them.
   for (int to = 0; to < size_; ++to) {

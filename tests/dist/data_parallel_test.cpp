@@ -8,6 +8,7 @@
 #include <chrono>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -83,6 +84,11 @@ void expect_gradients(const Net& net, const std::vector<Tensor>& expected, doubl
 
 bool backward_of(DataParallel& parallel, const Net& net, const Examples& mine) {
   return parallel.backward(mine.count() > 0 ? mine.loss(net) : Tensor(), mine.count());
+}
+
+nn::Sequential image_net() {
+  return nn::Sequential(nn::Conv2d(1, 4, 3, {.bias = false}), nn::BatchNorm2d(4), nn::ReLU(),
+                        nn::Flatten(), nn::Dropout(0.3), nn::Linear(4 * 36, 5));
 }
 
 TEST_P(Ranks, GetTheGradientsOfTheWholeBatchHoweverItIsDivided) {
@@ -358,6 +364,33 @@ TEST(DataParallel, AloneItGoesOnAfterAnException) {
   }
 }
 
+TEST(DataParallel, AloneItChangesNothing) {
+  const auto run = [](bool parallel) {
+    manual_seed(62);
+    nn::Sequential net = image_net();
+    std::optional<DataParallel> alone;
+    if (parallel) alone.emplace(net, Communicator());
+    optim::SGD sgd(net.parameters(), {.lr = 0.1});
+    for (int step = 0; step < 3; ++step) {
+      const Tensor x = randn({7, 1, 8, 8});
+      const Tensor loss = cross_entropy(net(x), randint(5, {7}));
+      sgd.zero_grad();
+      if (alone) {
+        EXPECT_TRUE(alone->backward(loss, 7));
+      } else {
+        loss.backward();
+      }
+      sgd.step();
+    }
+    std::vector<std::vector<float>> state;
+    for (const auto& [name, value] : net.state_dict()) {
+      state.push_back(value.to(DType::f32).to_vector<float>());
+    }
+    return std::pair(state, default_generator().state());
+  };
+  EXPECT_TRUE(run(true) == run(false));
+}
+
 TEST(DataParallel, BadArgumentsAreErrors) {
   const Examples all = examples(4);
   const Net net = net_of(7);
@@ -386,11 +419,6 @@ TEST(DataParallel, BadArgumentsAreErrors) {
 }
 
 // ---- Shards
-
-nn::Sequential image_net() {
-  return nn::Sequential(nn::Conv2d(1, 4, 3, {.bias = false}), nn::BatchNorm2d(4), nn::ReLU(),
-                        nn::Flatten(), nn::Dropout(0.3), nn::Linear(4 * 36, 5));
-}
 
 struct Training {
   std::vector<std::vector<float>> state;  // everything that the net holds
