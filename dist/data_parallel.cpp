@@ -26,10 +26,11 @@ constexpr char kBackward[] = "DataParallel::backward";
 
 using Named = GradientSums::Named;
 
-Named trained(const nn::Module& net) {
+/// The parameters that are trained, or those that are not.
+Named parameters_of(const nn::Module& net, bool trained) {
   Named result;
   for (auto& [name, x] : net.named_parameters()) {
-    if (x.requires_grad()) result.emplace_back(name, x);
+    if (x.requires_grad() == trained) result.emplace_back(name, x);
   }
   return result;
 }
@@ -55,6 +56,7 @@ struct DataParallel::Impl {
   DataParallelOptions options;
   Worker worker;
   GradientSums gradients;
+  Named frozen;
   BufferSums buffers;
   bool seeded;  // whether it sets the default generator
   uint64_t seed;
@@ -72,7 +74,8 @@ struct DataParallel::Impl {
       : net(of),
         options(given),
         worker(world.duplicate()),
-        gradients(trained(of), worker, given.bucket_bytes),
+        gradients(parameters_of(of, true), worker, given.bucket_bytes),
+        frozen(parameters_of(of, false)),
         buffers(of.named_buffers()),
         seeded(given.seed || given.shards > 1),
         seed(given.seed ? *given.seed
@@ -104,12 +107,13 @@ void DataParallel::Impl::share() {
 
 void DataParallel::Impl::watch() {
   const Named& parameters = gradients.parameters();
-  for (size_t i = 0; i < parameters.size(); ++i) {
+  for (size_t i = 0; world().size() > 1 && i < parameters.size(); ++i) {
     hooks.push_back(
         parameters[i].second.register_post_accumulate_grad_hook([this, i](const Tensor&) {
           if (gradients.exchanging()) gradients.add(i);
         }));
   }
+  if (!seeded && shards_here == 1) return;
   hooks.push_back(net.register_forward_pre_hook([this](nn::Module&, std::vector<Tensor>&) {
     if (net.is_training() && !has_begun) begin_shard();
   }));
@@ -255,16 +259,10 @@ bool DataParallel::backward(const Tensor& loss, int64_t examples) {
   if (examples > 0 && (!loss.defined() || loss.numel() != 1 || !loss.requires_grad())) {
     fail(kBackward, "loss is ", loss, ", want one number that requires a gradient");
   }
-  for (const auto& [name, x] : impl.net.named_parameters()) {
+  for (const auto& [name, x] : impl.frozen) {
     if (!x.requires_grad()) continue;
-    const auto& known = impl.gradients.parameters();
-    const bool is_known = std::any_of(known.begin(), known.end(),
-                                      [&](const auto& entry) { return entry.second.is_same(x); });
-    if (!is_known) {
-      fail(kBackward, "parameter ", name,
-           " requires a gradient, and did not when DataParallel was ",
-           "made: make it after unfreezing parameters");
-    }
+    fail(kBackward, "parameter ", name, " requires a gradient, and did not when DataParallel was ",
+         "made: make it after unfreezing parameters");
   }
   if (impl.accumulating > 0 && impl.shards_here > 1) {
     fail(kBackward, "there are ", impl.shards_here,

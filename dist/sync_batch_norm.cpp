@@ -36,57 +36,11 @@ class AllSumNode final : public Node {
   const Communicator world_;
 };
 
-/// Calls f(channel, element) for all elements of the channels from `begin` to `end`, each channel's
-/// in one order: for every number of threads.
-template <class F>
-void for_each_element(const Layout& layout, int64_t begin, int64_t end, const F& f) {
-  for (int64_t outer = 0; outer < layout.outer; ++outer) {
-    for (int64_t c = begin; c < end; ++c) {
-      const int64_t first = (outer * layout.channels + c) * layout.inner;
-      for (int64_t i = first; i < first + layout.inner; ++i) f(static_cast<size_t>(c), i);
-    }
-  }
-}
-
-/// for_each_element on several threads, each with channels of its own.
-template <class F>
-void over_channels(const Layout& layout, const F& f) {
-  const int64_t grain = divide_up(kGrain, std::max<int64_t>(layout.count(), 1));
-  // Neighbouring channels lie in one cache line.
-  constexpr int64_t kTogether = 16;
-  const int64_t groups = divide_up(layout.channels, kTogether);
-  parallel_for(groups, divide_up(grain, kTogether), [&](int64_t begin, int64_t end) {
-    for_each_element(layout, begin * kTogether, std::min(end * kTogether, layout.channels), f);
-  });
-}
-
 /// n, mean and sum of squared deviations, per channel.
 struct Moments {
   double n = 0;
   std::vector<double> mean, m2;
 };
-
-template <class T>
-Moments moments_of(const Layout& layout, const T* x) {
-  const auto channels = static_cast<size_t>(layout.channels);
-  Moments result{static_cast<double>(layout.count()), std::vector<double>(channels),
-                 std::vector<double>(channels)};
-  if (layout.count() == 0) return result;
-  over_channels(layout, [&](size_t c, int64_t i) { result.mean[c] += static_cast<double>(x[i]); });
-  for (double& mean : result.mean) mean /= result.n;
-  // What the mean lost to rounding: the deviations' own mean.
-  std::vector<double> rest(channels);
-  over_channels(layout, [&](size_t c, int64_t i) {
-    const double d = static_cast<double>(x[i]) - result.mean[c];
-    rest[c] += d;
-    result.m2[c] += d * d;
-  });
-  for (size_t c = 0; c < channels; ++c) {
-    result.m2[c] = std::max(0.0, result.m2[c] - rest[c] * rest[c] / result.n);
-    result.mean[c] += rest[c] / result.n;
-  }
-  return result;
-}
 
 /// Chan, Golub and LeVeque, 1979. Ranks without examples have no mean.
 void combine(Moments& a, const Moments& b) {
@@ -144,56 +98,58 @@ class SyncBatchNormNode final : public FusedNode {
   const char* name() const override { return kOp; }
 
  private:
-  std::vector<double> scales() const {
-    std::vector<double> scales(var_.size());
-    for (size_t c = 0; c < scales.size(); ++c) {
-      scales[c] = kernel::inverse_std(var_[c], eps_, true);
-    }
-    return scales;
-  }
-
   /// dbias = S(dy) and dweight = S(dy xh) stay this rank's own: they are added up with all other
   /// gradients. dx = w r (dy - S(dy) / n - xh S(dy xh) / n) has the sums over all ranks, which take
   /// part whatever each of them wants.
   Gradients fused(const Tensor& given) override {
-    const Tensor x = x_.get(), weight = weight_.get();
+    const Tensor x = x_.get();
     const Tensor dy = to_memory_format(given, x.memory_format());
-    const size_t channels = mean_.size();
-    const std::vector<double> r = scales();
-    const Tensor dx = needs(0) ? empty_like(x) : Tensor();
-    const auto vector = [&](std::span<const double> values) {
-      return tensor(std::vector<double>(values.begin(), values.end()), {layout_.channels})
-          .to(x.dtype());
-    };
-    std::vector<double> sums(2 * channels);
-    Tensor dweight, dbias;
+    const auto channels = static_cast<size_t>(layout_.channels);
+    // Channels of equal values with eps = 0 have r = 0.
+    std::vector<double> var = var_;
+    const Tensor weight =
+        weight_.defined() ? weight_.get().detach().clone() : ones({layout_.channels}, x.dtype());
+    for (size_t c = 0; c < channels; ++c) {
+      if (var[c] + eps_ > 0) continue;
+      var[c] = 1;
+      visit_floating(x.dtype(), [&]<class T>(T) { weight.raw<T>()[c] = 0; });
+    }
+    const Tensor dweight = zeros({layout_.channels}, x.dtype());
+    const Tensor dbias = zeros_like(dweight), dx = needs(0) ? empty_like(x) : Tensor();
     visit_floating(x.dtype(), [&]<class T>(T) {
-      const T* px = x.raw<T>();
-      const T* pdy = dy.raw<T>();
-      double *of_dy = sums.data(), *of_dy_xh = of_dy + channels;
-      over_channels(layout_, [&](size_t c, int64_t i) {
-        const auto d = static_cast<double>(pdy[i]);
-        of_dy[c] += d;
-        of_dy_xh[c] += d * (static_cast<double>(px[i]) - mean_[c]);
-      });
-      for (size_t c = 0; c < channels; ++c) of_dy_xh[c] *= r[c];
-      if (needs(1)) dweight = vector({of_dy_xh, channels});
-      if (needs(2)) dbias = vector({of_dy, channels});
-      world_.all_reduce(std::span(sums), "sums for the gradient of batch norm");
-      if (!dx.defined()) return;
-      std::vector<double> factor(r), slope(channels), constant(channels);
-      for (size_t c = 0; c < channels; ++c) {
-        if (weight.defined()) factor[c] *= static_cast<double>(weight.raw<T>()[c]);
-        slope[c] = -factor[c] * r[c] * of_dy_xh[c] / n_;
-        constant[c] = -factor[c] * of_dy[c] / n_;
+      kernel::Problem<T> problem{.layout = layout_,
+                                 .x = x.raw<T>(),
+                                 .weight = weight.raw<T>(),
+                                 .bias = nullptr,
+                                 .eps = eps_,
+                                 .relu = false};
+      T* const to = dx.defined() ? dx.raw<T>() : nullptr;
+      if (x.numel() > 0) {
+        kernel::backward(problem, {mean_.data(), var.data(), false}, dy.raw<T>(),
+                         kernel::Gradients<T>{to, dweight.raw<T>(), dbias.raw<T>()});
       }
-      T* pdx = dx.raw<T>();
-      over_channels(layout_, [&](size_t c, int64_t i) {
-        pdx[i] = static_cast<T>(factor[c] * static_cast<double>(pdy[i]) +
-                                slope[c] * (static_cast<double>(px[i]) - mean_[c]) + constant[c]);
+      std::vector<double> sums(dbias.raw<T>(), dbias.raw<T>() + channels);
+      sums.insert(sums.end(), dweight.raw<T>(), dweight.raw<T>() + channels);
+      world_.all_reduce(std::span(sums), "sums for the gradient of batch norm");
+      if (x.numel() == 0 || !to) return;
+      // What the kernel leaves out is a batch norm of x itself.
+      const Tensor scale = empty_like(weight), shift = empty_like(weight);
+      for (size_t c = 0; c < channels; ++c) {
+        const double factor =
+            static_cast<double>(weight.raw<T>()[c]) * kernel::inverse_std(var[c], eps_, true) / -n_;
+        shift.raw<T>()[c] = static_cast<T>(factor * sums[c]);
+        scale.raw<T>()[c] = static_cast<T>(factor * sums[channels + c]);
+      }
+      const Tensor rest = empty_like(x);
+      problem.weight = scale.raw<T>();
+      problem.bias = shift.raw<T>();
+      kernel::forward(problem, {mean_.data(), var.data(), true}, rest.raw<T>());
+      const T* from = rest.raw<T>();
+      parallel_for(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) to[i] += from[i];
       });
     });
-    return {dx, dweight, dbias};
+    return {dx, needs(1) ? dweight : Tensor(), needs(2) ? dbias : Tensor()};
   }
 
   std::vector<Tensor> saved() override {
@@ -250,23 +206,31 @@ Tensor sync_batch_norm(const Communicator& world, const Tensor& x, const Tensor&
   const Layout layout = detail::batch_norm_layout(x, channel_axis);
   const Tensor y = empty_like(x);
   return visit_floating(x.dtype(), [&]<class T>(T) {
-    Moments all = moments_of_all(moments_of(layout, x.raw<T>()), world);
+    const auto raw = [](const Tensor& v) { return v.defined() ? v.raw<T>() : nullptr; };
+    const kernel::Problem<T> problem{.layout = layout,
+                                     .x = x.raw<T>(),
+                                     .weight = raw(weight),
+                                     .bias = raw(bias),
+                                     .eps = options.eps,
+                                     .relu = false};
+    const auto channels = static_cast<size_t>(layout.channels);
+    Moments mine{static_cast<double>(x.numel() > 0 ? layout.count() : 0),
+                 std::vector<double>(channels), std::vector<double>(channels)};
+    if (x.numel() > 0) {
+      kernel::forward_training(problem, mine.mean.data(), mine.m2.data(), y.raw<T>());
+    }
+    for (double& m2 : mine.m2) m2 *= mine.n;  // which was the variance
+    Moments all = moments_of_all(mine, world);
     if (all.n == 1) {
       fail(kOp, "x is ", x, " on rank ", world.rank(),
-           ", and all ranks together have one value per ",
-           "channel, which has no variance to normalize with: use larger batches");
+           ", and all ranks together have one value per channel, which has no variance to "
+           "normalize ",
+           "with: use larger batches");
     }
     std::vector<double> var = all.m2;
     for (double& v : var) v = all.n == 0 ? 0 : v / all.n;
-    const auto raw = [](const Tensor& v) { return v.defined() ? v.raw<T>() : nullptr; };
-    if (x.numel() > 0) {
-      kernel::forward<T>({.layout = layout,
-                          .x = x.raw<T>(),
-                          .weight = raw(weight),
-                          .bias = raw(bias),
-                          .eps = options.eps,
-                          .relu = false},
-                         {all.mean.data(), var.data(), true}, y.raw<T>());
+    if (x.numel() > 0 && world.size() > 1) {
+      kernel::forward(problem, {all.mean.data(), var.data(), true}, y.raw<T>());
     }
     if (all.n > 0 && options.update_running && running_mean.defined()) {
       detail::update_running_statistics(kOp, running_mean, running_var, options, all.mean, var,

@@ -58,7 +58,7 @@ void check_sums(int ranks, size_t count) {
 }
 
 TEST_P(Ranks, AddInATreeWhateverTheSize) {
-  for (const size_t count : {0, 1, 5, 16, 100, 2000, 2049, 5003}) {
+  for (const size_t count : {0u, 1u, 5u, 16u, 100u, 2000u, 2049u, 5003u}) {
     check_sums<float>(GetParam(), count);
     check_sums<double>(GetParam(), count);
   }
@@ -201,7 +201,7 @@ TEST(Communicator, AnExceptionEndsTheOthersAndIsRethrown) {
     world.all_reduce(zeros({100}), "the gradients");
   });
   EXPECT_EQ(all[1], "[train] the loss is nan");
-  for (const size_t rank : {0, 2}) {
+  for (const size_t rank : {0u, 2u}) {
     for (const char* part :
          {"[all_reduce] rank ", "at operation 2, all_reduce of the gradients, f32[100]",
           "rank 1 has failed: [train] the loss is nan"}) {

@@ -7,7 +7,6 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -340,7 +339,7 @@ TEST(DataParallel, AnExceptionInTheBackwardPassOfOneRankEndsTheOthers) {
     }
   });
   EXPECT_EQ(message, "[hook] no more");
-  for (const size_t rank : {0, 1}) {
+  for (const size_t rank : {0u, 1u}) {
     test::expect_mentions(messages[rank], {"rank 2 has failed: [hook] no more", "all_reduce of"});
   }
 }
@@ -431,7 +430,6 @@ Training run_of(int ranks, int shards, int begin, int end, const StateDict* net_
   manual_seed(60);
   const Tensor x = randn({6 * 14, 1, 8, 8}), y = randint(5, {6 * 14});
   Training run;
-  std::mutex mutex;
   run_threads(ranks, [&](Communicator world) {
     manual_seed(static_cast<uint64_t>(3 + world.rank()));
     nn::Sequential net = image_net();

@@ -2,8 +2,6 @@
 // The examples of the reference: dist. docs/examples.dox assigns them to classes.
 #include <tern/tern.h>
 
-#include <mutex>
-
 #include "support.h"
 
 using namespace tern;

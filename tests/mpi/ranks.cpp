@@ -34,7 +34,7 @@ void expect_as_threads(const F& f) {
 }
 
 TEST(Mpi, AddsToTheSameBitsAsThreads) {
-  for (const size_t count : {0, 1, 7, 2000, 100003}) {
+  for (const size_t count : {0u, 1u, 7u, 2000u, 100003u}) {
     expect_as_threads([&](const Communicator& ranks) {
       Generator random(11, static_cast<uint64_t>(ranks.rank()));
       std::vector<float> values(count);
