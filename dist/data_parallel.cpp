@@ -259,6 +259,12 @@ bool DataParallel::backward(const Tensor& loss, int64_t examples) {
   if (examples > 0 && (!loss.defined() || loss.numel() != 1 || !loss.requires_grad())) {
     fail(kBackward, "loss is ", loss, ", want one number that requires a gradient");
   }
+  if (examples == 0 && !loss.defined() && impl.world().size() > 1 &&
+      has_sync_batch_norm(impl.net)) {
+    fail(kBackward,
+         "loss is undefined, and the net has SyncBatchNorm, whose other ranks would wait ",
+         "for this one: give the loss of an empty batch, sum(net(x))");
+  }
   for (const auto& [name, x] : impl.frozen) {
     if (!x.requires_grad()) continue;
     fail(kBackward, "parameter ", name, " requires a gradient, and did not when DataParallel was ",

@@ -67,10 +67,10 @@ class DataParallel {
   DataParallel& operator=(const DataParallel&) = delete;
 
   /// The backward pass of `loss`, the mean over this rank's `examples` examples; with none, `loss`
-  /// is ignored and may be undefined. With several shards per rank, one call for each. The last
-  /// call of a step exchanges the gradients, leaves them in grad(), added to what was there before
-  /// the step, and returns true: then it is time for the optimizer. Until then grad() means
-  /// nothing.
+  /// gives no gradients and may be undefined (unless batch norm is synchronised). With several
+  /// shards per rank, one call for each. The last call of a step exchanges the gradients, leaves
+  /// them in grad(), added to what was there before the step, and returns true: then it is time for
+  /// the optimizer. Until then grad() means nothing.
   ///
   /// Throws Error for a loss that is no scalar or requires no gradient, if ranks do different
   /// things, if parameters have drifted apart, and if no rank has an example. With several ranks

@@ -235,6 +235,19 @@ TEST(SyncBatchNorm, KeepsNamesHandlesAndCopies) {
   EXPECT_TRUE(dist::has_sync_batch_norm(copy));
 }
 
+TEST(SyncBatchNorm, ARankWithoutALossIsAnErrorInsteadOfADeadlock) {
+  expect_error(
+      [] {
+        run_threads(2, [](Communicator world) {
+          nn::Sequential net(nn::Linear(2, 2), dist::SyncBatchNorm(2, world));
+          dist::DataParallel parallel(net, world);
+          const Tensor loss = sum(net(ones({2 * world.rank(), 2})));
+          parallel.backward(world.is_first() ? Tensor() : loss, 2 * world.rank());
+        });
+      },
+      "loss is undefined, and the net has SyncBatchNorm");
+}
+
 TEST(SyncBatchNorm, WithMoreShardsThanRanksIsAnError) {
   nn::Sequential net(nn::Linear(2, 2), dist::SyncBatchNorm(2, {}));
   expect_error([&] { dist::DataParallel(net, {}, {.shards = 2}); }, "the net has SyncBatchNorm");
