@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "../core/error.h"
+#include "internal/loops.h"
 
 namespace tern::dist {
 
@@ -45,12 +46,6 @@ std::string describe(const Tensor& x) {
 template <class T>
 std::string describe(std::span<T> values) {
   return std::string(to_string(DTypeOf<T>::value)) + "[" + std::to_string(values.size()) + "]";
-}
-
-// a[i] += b[i]
-template <class T>
-void add(T* a, const T* b, size_t count) {
-  for (size_t i = 0; i < count; ++i) a[i] += b[i];
 }
 
 /// Adds the vectors of all ranks, which change, in the tree ((0 + 1) + (2 + 3)) + ...; the sum is

@@ -13,6 +13,7 @@
 #include "../core/random.h"
 #include "internal/buffer_sums.h"
 #include "internal/gradient_sums.h"
+#include "internal/loops.h"
 #include "internal/parameter_hashes.h"
 #include "internal/worker.h"
 #include "sync_batch_norm.h"
@@ -190,14 +191,19 @@ void DataParallel::Impl::write_gradients(const std::vector<bool>& used, double t
     }
     const Tensor sum = gradients.sum(i);
     Tensor mean = std::exchange(before[i], Tensor());
-    const bool add = mean.defined();
-    if (!add) mean = empty_like(x);
+    const bool adds = mean.defined();
+    if (!adds) mean = empty_like(x);
     visit_floating(x.dtype(), [&]<class T>(T) {
-      const T* from = sum.raw<T>();
-      T* to = mean.raw<T>();
-      const T n = static_cast<T>(total);
       parallel_for(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
-        for (int64_t k = begin; k < end; ++k) to[k] = add ? to[k] + from[k] / n : from[k] / n;
+        T* const from = sum.raw<T>() + begin;
+        T* const to = mean.raw<T>() + begin;
+        const auto count = static_cast<size_t>(end - begin);
+        divide(from, static_cast<T>(total), count);
+        if (adds) {
+          add(to, from, count);
+        } else {
+          std::copy_n(from, count, to);
+        }
       });
     });
     x.set_grad(std::move(mean));

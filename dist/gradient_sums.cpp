@@ -7,6 +7,7 @@
 
 #include "../core/error.h"
 #include "../core/internal/parallel.h"
+#include "internal/loops.h"
 
 namespace tern::dist {
 
@@ -21,12 +22,11 @@ int64_t bytes_of(const Tensor& x) { return x.numel() * static_cast<int64_t>(size
 void add_shards(Tensor& a, Tensor b) {
   if (!a.defined()) std::swap(a, b);
   if (!a.defined()) return;
+  // Adding 0 as well: it makes 0 of -0, as the zeros that a rank sends do.
+  if (!b.defined()) b = zeros(a.shape(), a.dtype());
   visit_floating(a.dtype(), [&]<class T>(T) {
-    T* x = a.raw<T>();
-    const T* y = b.defined() ? b.raw<T>() : nullptr;
     parallel_for(a.numel(), kGrain, [&](int64_t begin, int64_t end) {
-      // Adding 0 as well: it makes 0 of -0, as the zeros that a rank sends do.
-      for (int64_t i = begin; i < end; ++i) x[i] += y ? y[i] : T(0);
+      add(a.raw<T>() + begin, b.raw<T>() + begin, static_cast<size_t>(end - begin));
     });
   });
 }
@@ -141,10 +141,10 @@ void GradientSums::put(size_t i, const Tensor& gradient) {
     int64_t kept = kept_;
     for (size_t level = 0; kept > 0; ++level, kept /= 2) {
       if (kept % 2 == 0) continue;
-      const Tensor& partial = partials_[level][i];
-      const T* from = partial.defined() ? partial.raw<T>() : nullptr;
-      for (size_t k = 0; k < count; ++k) to[k] += from ? from[k] : T(0);
+      Tensor partial = partials_[level][i];
       any |= partial.defined();
+      if (!partial.defined()) partial = zeros({static_cast<int64_t>(count)}, bucket.sums.dtype());
+      tern::dist::add(to, partial.raw<T>(), count);
     }
     state_[i] = any ? State::added : State::absent;
   });

@@ -16,6 +16,7 @@
 #include "../ops/math.h"
 #include "../ops/movement.h"
 #include "../ops/reduce.h"
+#include "internal/loops.h"
 
 namespace tern::dist {
 
@@ -146,7 +147,7 @@ class SyncBatchNormNode final : public FusedNode {
       kernel::forward(problem, {mean_.data(), var.data(), true}, rest.raw<T>());
       const T* from = rest.raw<T>();
       parallel_for(x.numel(), kGrain, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) to[i] += from[i];
+        add(to + begin, from + begin, static_cast<size_t>(end - begin));
       });
     });
     return {dx, needs(1) ? dweight : Tensor(), needs(2) ? dbias : Tensor()};
