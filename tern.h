@@ -98,3 +98,10 @@
 #include "io/safetensors.h"
 #include "io/trace.h"
 #include "io/weights.h"
+
+#include "dist/checkpoint.h"
+#include "dist/communicator.h"
+#include "dist/data_parallel.h"
+#include "dist/sync_batch_norm.h"
+#include "dist/threads.h"
+#include "dist/transport.h"

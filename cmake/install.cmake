@@ -20,6 +20,13 @@ foreach(folder IN LISTS folders)
   install(FILES ${headers} DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/tern/${folder}")
 endforeach()
 
+if(TARGET tern_mpi)
+  install(TARGETS tern_mpi EXPORT tern_mpi COMPONENT mpi)
+  install(EXPORT tern_mpi NAMESPACE tern:: FILE ternMpiTargets.cmake DESTINATION "${config_dir}"
+          COMPONENT mpi)
+  install(FILES mpi/session.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/tern/mpi" COMPONENT mpi)
+endif()
+
 # pkg-config. A static library cannot name its dependencies, so its users link all of them.
 set(tern_private_libs -lspdlog -lfmt -lz -ldnnl)
 list(TRANSFORM OpenMP_CXX_LIB_NAMES PREPEND -l OUTPUT_VARIABLE openmp_libs)
@@ -57,5 +64,16 @@ if(tern_type STREQUAL STATIC_LIBRARY)
 else()
   # Needs dpkg-dev and file; without dpkg-dev, cpack silently omits the dependencies.
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+endif()
+# tern::mpi is a package of its own, for the MPI that it was built with.
+if(TARGET tern_mpi)
+  set(CPACK_DEB_COMPONENT_INSTALL ON)
+  set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_NAME libtern-dev)
+  set(CPACK_DEBIAN_MPI_PACKAGE_NAME libtern-mpi-dev)
+  set(mpi_package libmpich-dev)
+  if(MPI_CXX_LIBRARY_VERSION_STRING MATCHES "Open MPI" OR MPI_CXX_LIBRARIES MATCHES "openmpi")
+    set(mpi_package libopenmpi-dev)
+  endif()
+  set(CPACK_DEBIAN_MPI_PACKAGE_DEPENDS "libtern-dev (= ${PROJECT_VERSION}), ${mpi_package}")
 endif()
 include(CPack)

@@ -41,6 +41,14 @@ std::vector<int64_t> make_order(int64_t size, bool shuffle, uint64_t seed) {
   return order;
 }
 
+/// A tensor like x, of no examples.
+Tensor without_examples(const Tensor& x) {
+  if (!x.defined()) return x;
+  std::vector<int64_t> sizes{0};
+  for (int64_t axis = 1; axis < x.dim(); ++axis) sizes.push_back(x.size(axis));
+  return empty(Shape(sizes), x.dtype(), x.memory_format());
+}
+
 }  // namespace
 
 /// One pass over the data. Batch k goes through slot k mod slots. A worker that has taken number k
@@ -52,6 +60,7 @@ class DataLoader::Iterator::Epoch {
         std::shared_ptr<Position> position)
       : dataset_(std::move(dataset)),
         batch_size_(options.batch_size),
+        shard_(options.shard),
         batches_(batches),
         seed_(position->seed),
         position_(std::move(position)),
@@ -114,12 +123,20 @@ class DataLoader::Iterator::Epoch {
 
   Batch make(int64_t k) const {
     NoGrad no_grad;
-    const int64_t start = k * batch_size_;
+    const int64_t part = shard_.first + k % shard_.own;
+    const int64_t start = k / shard_.own * batch_size_;
+    const int64_t whole = std::min(batch_size_, static_cast<int64_t>(order_.size()) - start);
+    const int64_t begin = part * whole / shard_.of, end = (part + 1) * whole / shard_.of;
     // For data sets that override batch(); those that do not reseed it for each example.
-    const ExampleRandom random(seed_, kBatchStream - static_cast<uint64_t>(k));
-    const int64_t count = std::min(batch_size_, static_cast<int64_t>(order_.size()) - start);
-    return dataset_->batch(
-        std::span(order_).subspan(static_cast<size_t>(start), static_cast<size_t>(count)), seed_);
+    const ExampleRandom random(
+        seed_, kBatchStream - static_cast<uint64_t>(k / shard_.own * shard_.of + part));
+    const auto examples = std::span(order_).subspan(static_cast<size_t>(start));
+    if (begin < end) {
+      return dataset_->batch(
+          examples.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)), seed_);
+    }
+    const Batch one = dataset_->batch(examples.first(1), seed_);
+    return {without_examples(one.x), without_examples(one.y)};
   }
 
   void work() {
@@ -154,7 +171,8 @@ class DataLoader::Iterator::Epoch {
 
   const std::shared_ptr<const Dataset> dataset_;
   const int64_t batch_size_;
-  const int64_t batches_;
+  const Shard shard_;
+  const int64_t batches_;  // or parts of them
   const uint64_t seed_;
   const pid_t process_ = getpid();
   const std::shared_ptr<Position> position_;  // for the loader
@@ -195,6 +213,16 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptio
     fail(kOp, "workers and prefetch are ", options.workers, " and ", options.prefetch,
          ", want at least 0 and 1");
   }
+  const Shard& shard = options.shard;
+  if (shard.of < 1 || shard.own < 1 || shard.first < 0 || shard.first > shard.of - shard.own) {
+    fail(kOp, "shard is {.first = ", shard.first, ", .own = ", shard.own, ", .of = ", shard.of,
+         "}, want parts from 0 to ", shard.of - 1);
+  }
+  if (shard.of > 1 && options.shuffle && !options.seed) {
+    fail(kOp,
+         "shard is a part of batches that are shuffled, and there is no seed, so that every "
+         "loader would have an order of its own: give all of them one seed");
+  }
   if (dataset_->size() < 1) fail(kOp, "the data set is empty, want at least one example");
   if (size() == 0) {
     fail(kOp, "batch_size is ", options.batch_size, ", want at most ", dataset_->size(),
@@ -206,7 +234,8 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptio
 int64_t DataLoader::size() const {
   const int64_t examples = dataset_->size();
   const int64_t whole = examples / options_.batch_size;
-  return options_.drop_last || examples % options_.batch_size == 0 ? whole : whole + 1;
+  const bool drops = options_.drop_last || examples % options_.batch_size == 0;
+  return (drops ? whole : whole + 1) * options_.shard.own;
 }
 
 void DataLoader::set_epoch(int64_t epoch) {
@@ -220,9 +249,14 @@ StateDict DataLoader::state_dict() const {
   const Position* at = resumed_ ? resumed_.get() : position_.get();
   const bool inside = at && !at->over;
   const int64_t epoch = inside && !resumed_ ? epoch_ - 1 : epoch_;
+  const int64_t parts = inside ? at->batch : 0, own = options_.shard.own;
+  if (parts % own != 0) {
+    fail("DataLoader::state_dict", "the loop is in the middle of a batch, it has received ",
+         parts % own, " of its ", own, " parts: ask between batches");
+  }
   return {{"epoch", number(epoch)},
           {"seed", number(inside ? std::bit_cast<int64_t>(at->seed) : 0)},
-          {"batch", number(inside ? at->batch : 0)}};
+          {"batch", number(parts / own)}};
 }
 
 void DataLoader::load_state_dict(const StateDict& dict) {
@@ -237,15 +271,16 @@ void DataLoader::load_state_dict(const StateDict& dict) {
   }
   const auto number = [&](const char* name) { return dict.at(name).item<int64_t>(); };
   const int64_t epoch = number("epoch"), seed = number("seed"), batch = number("batch");
-  if (epoch < 0 || batch < 0 || batch > size()) {
+  const int64_t own = options_.shard.own, batches = size() / own;
+  if (epoch < 0 || batch < 0 || batch > batches) {
     fail(op, "epoch and batch are ", epoch, " and ", batch, ", want at least 0, and at most ",
-         size(), " batches");
+         batches, " batches");
   }
   epoch_ = epoch;
   position_ = nullptr;
   resumed_ = batch == 0 ? nullptr
-                        : std::make_shared<Position>(
-                              Position{.seed = std::bit_cast<uint64_t>(seed), .batch = batch});
+                        : std::make_shared<Position>(Position{.seed = std::bit_cast<uint64_t>(seed),
+                                                              .batch = batch * own});
 }
 
 DataLoader::Iterator DataLoader::begin() {

@@ -14,6 +14,15 @@
 
 namespace tern::data {
 
+/// Which part of every batch a loader is to give, where several train or evaluate together: the
+/// batch is cut into `of` parts, as equal as possible, and the loader gives `own` of them from part
+/// `first` on, one after the other. A part of a small batch may have no examples.
+struct Shard {
+  int first = 0;  ///< the number of the first part, from 0
+  int own = 1;    ///< how many parts the loader gives
+  int of = 1;     ///< into how many parts every batch is cut
+};
+
 /// Options of DataLoader.
 struct LoaderOptions {
   int64_t batch_size = 1;  ///< examples per batch
@@ -26,6 +35,9 @@ struct LoaderOptions {
   /// default_generator() when it begins.
   std::optional<uint64_t> seed = {};
   int64_t prefetch = 2;  ///< batches that each worker may prepare ahead
+  /// Parts of batches instead of whole ones. The loaders of all parts need the same options and, to
+  /// shuffle, the same seed: together they give every example once.
+  Shard shard = {};
 };
 
 /// Iterates over a data set in batches, one epoch per loop:
@@ -48,7 +60,7 @@ class DataLoader {
       : DataLoader(std::shared_ptr<const Dataset>(std::make_shared<D>(std::move(dataset))),
                    options) {}
 
-  /// The number of batches per epoch.
+  /// The number of batches per epoch, or of parts of batches (LoaderOptions::shard).
   int64_t size() const;
   const Dataset& dataset() const { return *dataset_; }       ///< the data set
   const LoaderOptions& options() const { return options_; }  ///< the options
@@ -59,7 +71,9 @@ class DataLoader {
   void set_epoch(int64_t epoch);  ///< sets the number of the next epoch
 
   /// Where the loop is: "epoch", "seed" and "batch", the batches of that epoch that it has
-  /// received. Between epochs, "batch" is 0 and "epoch" the number of the next one.
+  /// received. Between epochs, "batch" is 0 and "epoch" the number of the next one. Batches are
+  /// whole ones, so that a loader of another shard goes on there as well; in the middle of one it
+  /// throws Error.
   StateDict state_dict() const;
   /// The next loop goes on there, with the batches that the interrupted one has not received, in
   /// their order; it is empty if there are none left. Throws Error, before any change, for entries

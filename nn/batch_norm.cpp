@@ -7,6 +7,7 @@
 #include "../core/checkpoint.h"
 #include "../core/error.h"
 #include "../core/log.h"
+#include "../ops/activations.h"
 #include "internal/repr.h"
 
 namespace tern::nn {
@@ -63,13 +64,13 @@ BatchNorm::BatchNorm(const char* name, int min_axes, int max_axes, int64_t num_f
       register_buffer("num_batches_tracked", track ? zeros({}, DType::i64) : Tensor());
 }
 
-Tensor BatchNorm::forward(const Tensor& x) { return run(batch_norm, x); }
+Tensor BatchNorm::forward(const Tensor& x) { return run(false, x); }
 
 Tensor BatchNorm::forward_relu(const Tensor& x) {
-  return has_hooks() ? Module::forward_relu(x) : run(batch_norm_relu, x);
+  return has_hooks() ? Module::forward_relu(x) : run(true, x);
 }
 
-Tensor BatchNorm::run(Function function, const Tensor& x) {
+Tensor BatchNorm::run(bool with_relu, const Tensor& x) {
   const Running running(*this);
   if (!x.defined() || x.dim() < min_axes_ || x.dim() > max_axes_) {
     fail(name_, "x is ", x, ", want ", min_axes_,
@@ -87,20 +88,29 @@ Tensor BatchNorm::run(Function function, const Tensor& x) {
   const bool update = track && batch && (training || forced.has_value()) && !recomputing();
   const int64_t batches = track ? num_batches_tracked_.item<int64_t>() + 1 : 1;
   const uint64_t version = track ? running_mean_.version() : 0;
-  const Tensor y = function(x, running_mean_, running_var_, weight_, bias_,
-                            {.training = batch,
-                             .update_running = update,
-                             .momentum = momentum(),
-                             .batches_tracked = batches,
-                             .eps = options_.eps,
-                             .running_var = options_.running_var,
-                             .data_format = options_.data_format,
-                             .algorithm = options_.algorithm,
-                             .skip_nonfinite = options_.skip_nonfinite});
+  const tern::BatchNormOptions options{.training = batch,
+                                       .update_running = update,
+                                       .momentum = momentum(),
+                                       .batches_tracked = batches,
+                                       .eps = options_.eps,
+                                       .running_var = options_.running_var,
+                                       .data_format = options_.data_format,
+                                       .algorithm = options_.algorithm,
+                                       .skip_nonfinite = options_.skip_nonfinite};
+  Tensor y;
+  if (batch && has_function()) {
+    y = mutable_->function(x, running_mean_, running_var_, weight_, bias_, options);
+    if (with_relu) y = relu(y);
+  } else {
+    y = (with_relu ? batch_norm_relu : batch_norm)(x, running_mean_, running_var_, weight_, bias_,
+                                                   options);
+  }
   // Only now: a call that fails is not counted, and neither is a batch that was empty or skipped.
-  const bool skipped = update && options_.skip_nonfinite && running_mean_.version() == version;
-  if (update && x.numel() > 0 && !skipped)
+  const bool changed = track && running_mean_.version() != version;
+  const bool skipped = update && options_.skip_nonfinite && !changed;
+  if (update && (x.numel() > 0 || changed) && !skipped) {
     num_batches_tracked_.mutable_data<int64_t>()[0] = batches;
+  }
   return y;
 }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <optional>
+#include <utility>
 
 #include "../ops/batch_norm.h"
 #include "init.h"
@@ -81,6 +82,17 @@ class BatchNorm : public Module {
   /// Whether the next call normalizes with the running statistics and leaves them as they are.
   bool has_fixed_statistics() const;
 
+  /// Computes what tern::batch_norm computes, in training.
+  using Function = std::function<Tensor(const Tensor& x, const Tensor& running_mean,
+                                        const Tensor& running_var, const Tensor& weight,
+                                        const Tensor& bias, const tern::BatchNormOptions& options)>;
+  /// Replaces tern::batch_norm, in every handle of this module, where the batch's statistics are
+  /// used: by one whose batch is more than this one (dist::convert_sync_batch_norm). Null puts it
+  /// back.
+  void set_function(Function function) { mutable_->function = std::move(function); }
+  /// Whether there is one.
+  bool has_function() const { return static_cast<bool>(mutable_->function); }
+
   const Momentum& momentum() const { return mutable_->momentum; }  ///< of the running statistics
   /// Takes effect with the next batch.
   void set_momentum(Momentum momentum) { mutable_->momentum = momentum; }
@@ -103,11 +115,10 @@ class BatchNorm : public Module {
   struct Mutable {
     Momentum momentum = Momentum::keep(0.9);
     bool frozen = false;
+    Function function = {};
   };
 
-  using Function = Tensor (*)(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                              const Tensor&, const tern::BatchNormOptions&);
-  Tensor run(Function function, const Tensor& x);
+  Tensor run(bool with_relu, const Tensor& x);
 
   const char* name_;
   int min_axes_, max_axes_;

@@ -13,6 +13,7 @@
 #include "../core/log.h"
 #include "../core/op_scope.h"
 #include "arithmetic.h"
+#include "internal/batch_norm.h"
 #include "kernels/batch_norm.h"
 #include "movement.h"
 #include "reduce.h"
@@ -270,20 +271,7 @@ Settings check(const char* op, const Tensor& x, const Tensor& running_mean,
          "batch's statistics: training = true, update_running = false)");
   }
 
-  // The axes as they lie in memory.
-  int axes[Shape::kMaxRank];
-  int rank = 0;
-  for (int axis = 0; axis < static_cast<int>(x.dim()); ++axis) axes[rank++] = axis;
-  if (x.memory_format() == MemoryFormat::channels_last) axes[1] = 2, axes[2] = 3, axes[3] = 1;
-  settings.layout = {1, channels, 1};
-  bool before = true;
-  for (int i = 0; i < rank; ++i) {
-    if (axes[i] == settings.channel_axis) {
-      before = false;
-    } else {
-      (before ? settings.layout.outer : settings.layout.inner) *= x.size(axes[i]);
-    }
-  }
+  settings.layout = detail::batch_norm_layout(x, settings.channel_axis);
   if (options.training && settings.layout.count() == 1 && channels > 0) {
     fail(op, "x is ", x, ": one value per channel has no variance to normalize with. ",
          "If this is the last, smaller batch of an epoch, load data with drop_last = true");
@@ -292,41 +280,14 @@ Settings check(const char* op, const Tensor& x, const Tensor& running_mean,
 }
 
 // Whether the batch's statistics are finite numbers of the dtype of the running ones.
-bool is_finite(DType dtype, const Used& used, double correction) {
+bool is_finite(DType dtype, const std::vector<double>& mean, const std::vector<double>& var,
+               double correction) {
   return visit_floating(dtype, [&]<class T>(T) {
     const auto finite = [](double value) { return std::isfinite(static_cast<T>(value)); };
-    return std::all_of(used.mean.begin(), used.mean.end(), finite) &&
-           std::all_of(used.var.begin(), used.var.end(),
+    return std::all_of(mean.begin(), mean.end(), finite) &&
+           std::all_of(var.begin(), var.end(),
                        [&](double value) { return finite(value * correction); });
   });
-}
-
-// The one place where running statistics change.
-void update_running(const Tensor& running_mean, const Tensor& running_var,
-                    const BatchNormOptions& options, const Settings& settings, const Used& used) {
-  const double weight_of_new = options.momentum.weight_of_new(options.batches_tracked);
-  if (weight_of_new == 0) return;
-  const double n = static_cast<double>(settings.layout.count());
-  const double correction = options.running_var == RunningVar::unbiased ? n / (n - 1) : 1;
-  if (options.skip_nonfinite && !is_finite(running_mean.dtype(), used, correction)) {
-    const std::string module = ModuleScope::path();
-    log_message(LogLevel::warn,
-                std::string(settings.op) + (module.empty() ? "" : " in " + module) +
-                    ": the batch's statistics are not finite, running statistics stay as they are");
-    return;
-  }
-  const auto update = [&](const Tensor& running, const std::vector<double>& batch, double factor) {
-    visit_floating(running.dtype(), [&]<class T>(T) {
-      const auto values = running.mutable_data<T>();
-      for (size_t c = 0; c < batch.size(); ++c) {
-        const double old =
-            weight_of_new == 1 ? 0 : (1 - weight_of_new) * static_cast<double>(values[c]);
-        values[c] = static_cast<T>(old + weight_of_new * (batch[c] * factor));
-      }
-    });
-  };
-  update(running_mean, used.mean, 1);
-  update(running_var, used.var, correction);
 }
 
 Tensor run(const char* op, const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
@@ -344,7 +305,8 @@ Tensor run(const char* op, const Tensor& x, const Tensor& running_mean, const Te
   } else if (options.training) {
     y = normalize(settings, x, weight, bias, true, used);
     if (options.update_running && running_mean.defined() && !recomputing()) {
-      update_running(running_mean, running_var, options, settings, used);
+      detail::update_running_statistics(op, running_mean, running_var, options, used.mean, used.var,
+                                        static_cast<double>(settings.layout.count()));
     }
   } else {
     used.mean = running_mean.to(DType::f64).to_vector<double>();
@@ -356,6 +318,52 @@ Tensor run(const char* op, const Tensor& x, const Tensor& running_mean, const Te
 }
 
 }  // namespace
+
+kernel::Layout detail::batch_norm_layout(const Tensor& x, int channel_axis) {
+  // The axes as they lie in memory.
+  int axes[Shape::kMaxRank];
+  int rank = 0;
+  for (int axis = 0; axis < static_cast<int>(x.dim()); ++axis) axes[rank++] = axis;
+  if (x.memory_format() == MemoryFormat::channels_last) axes[1] = 2, axes[2] = 3, axes[3] = 1;
+  kernel::Layout layout = {1, x.size(channel_axis), 1};
+  bool before = true;
+  for (int i = 0; i < rank; ++i) {
+    if (axes[i] == channel_axis) {
+      before = false;
+    } else {
+      (before ? layout.outer : layout.inner) *= x.size(axes[i]);
+    }
+  }
+  return layout;
+}
+
+void detail::update_running_statistics(const char* op, const Tensor& running_mean,
+                                       const Tensor& running_var, const BatchNormOptions& options,
+                                       const std::vector<double>& mean,
+                                       const std::vector<double>& var, double n) {
+  const double weight_of_new = options.momentum.weight_of_new(options.batches_tracked);
+  if (weight_of_new == 0) return;
+  const double correction = options.running_var == RunningVar::unbiased ? n / (n - 1) : 1;
+  if (options.skip_nonfinite && !is_finite(running_mean.dtype(), mean, var, correction)) {
+    const std::string module = ModuleScope::path();
+    log_message(LogLevel::warn,
+                std::string(op) + (module.empty() ? "" : " in " + module) +
+                    ": the batch's statistics are not finite, running statistics stay as they are");
+    return;
+  }
+  const auto update = [&](const Tensor& running, const std::vector<double>& batch, double factor) {
+    visit_floating(running.dtype(), [&]<class T>(T) {
+      const auto values = running.mutable_data<T>();
+      for (size_t c = 0; c < batch.size(); ++c) {
+        const double old =
+            weight_of_new == 1 ? 0 : (1 - weight_of_new) * static_cast<double>(values[c]);
+        values[c] = static_cast<T>(old + weight_of_new * (batch[c] * factor));
+      }
+    });
+  };
+  update(running_mean, mean, 1);
+  update(running_var, var, correction);
+}
 
 Momentum Momentum::keep(double weight_of_old) {
   return Momentum(std::optional(1 - checked_weight("keep", weight_of_old)));

@@ -5,7 +5,26 @@
 #include <exception>
 #include <iostream>
 
+#ifdef TERN_MPI
+#include <tern/mpi/session.h>
+#endif
+
+#include "interruption.h"
 #include "training.h"
+
+namespace {
+
+int run(const train_cnn::Settings& settings) {
+  train_cnn::Interruption interruption;  // before MPI has threads
+#ifdef TERN_MPI
+  const tern::mpi::Session session;  // one rank unless mpirun has started the program
+  return train_cnn::train(settings, interruption, session.world());
+#else
+  return train_cnn::train(settings, interruption, {});
+#endif
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   train_cnn::Settings settings;
@@ -40,6 +59,10 @@ int main(int argc, char** argv) {
   app.add_flag("--resume", settings.resume,
                "Go on from the checkpoint that an interrupted run (Ctrl-C) left in --out, with the "
                "same flags: the results are those of an undisturbed run");
+  app.add_option("--shards", settings.shards,
+                 "Parts of every batch, a power of two: the same number gives the same bits on any "
+                 "number of ranks (mpirun -n) up to it; 0 for one per rank")
+      ->check(CLI::Range(0, 1024));
   app.add_option("--profile", settings.profile,
                  "Profile some steps of the first epoch, and write their trace to this file in the "
                  "output directory")
@@ -52,7 +75,7 @@ int main(int argc, char** argv) {
   }
   try {
     // As a shell reports programs that a signal has ended.
-    if (const int signal = train_cnn::train(settings)) return 128 + signal;
+    if (const int signal = run(settings)) return 128 + signal;
   } catch (const std::exception& error) {
     std::cerr << "train_cnn: " << error.what() << "\n";
     return 1;

@@ -26,7 +26,8 @@ std::vector<Flag> flags_of(const Settings& settings) {
           {"--seed", static_cast<double>(static_cast<uint32_t>(settings.seed))},
           {"the upper half of --seed", static_cast<double>(settings.seed >> kHalf)},
           {"--no-flip", settings.flip ? 0.0 : 1.0},
-          {"--direct", settings.direct ? 1.0 : 0.0}};
+          {"--direct", settings.direct ? 1.0 : 0.0},
+          {"--shards (by default the number of ranks)", static_cast<double>(settings.shards)}};
 }
 
 std::vector<double> numbers(const Epoch& row) {
@@ -54,6 +55,25 @@ std::vector<double> entry(const StateDict& dict, const char* name, size_t multip
 }
 
 }  // namespace
+
+void Tally::add(const Tally& other) {
+  loss_sum += other.loss_sum;
+  right += other.right;
+  count += other.count;
+}
+
+Tally Tally::over(const dist::Communicator& world) const {
+  bool ignored = false;
+  return over(world, false, ignored);
+}
+
+Tally Tally::over(const dist::Communicator& world, bool flag, bool& any) const {
+  const auto sums = world.sum(
+      {loss_sum, static_cast<double>(right), static_cast<double>(count), flag ? 1.0 : 0.0},
+      "losses and counts");
+  any = sums[3] > 0;
+  return {sums[0], static_cast<int64_t>(sums[1]), static_cast<int64_t>(sums[2])};
+}
 
 void Tally::add(double mean_loss, const Tensor& logits, const Tensor& classes) {
   const int64_t n = classes.size(0);

@@ -18,6 +18,11 @@ struct Tally {
   int64_t right = 0;
   int64_t count = 0;
 
+  void add(const Tally& other);
+  /// The sum over all ranks.
+  Tally over(const tern::dist::Communicator& world) const;
+  /// The same, and whether `flag` is set on any of them.
+  Tally over(const tern::dist::Communicator& world, bool flag, bool& any) const;
   void add(double mean_loss, const tern::Tensor& logits, const tern::Tensor& classes);
   double loss() const { return loss_sum / static_cast<double>(count); }
   double accuracy() const { return static_cast<double>(right) / static_cast<double>(count); }

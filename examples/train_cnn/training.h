@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <tern/dist/communicator.h>
+
 #include <cstdint>
 #include <string>
+
+#include "interruption.h"
 
 namespace train_cnn {
 
@@ -25,14 +29,15 @@ struct Settings {
   bool timings = false;      ///< also write wall-clock figures into the results
   std::string profile = "";  ///< file in `out` for a trace of some steps; empty: none
   bool resume = false;       ///< go on from the checkpoint in `out`
+  int shards = 0;            ///< parts of every batch, at least one per rank; 0: one per rank
 };
 
-/// Trains, tests, and writes metrics.csv, model.safetensors and report.html into settings.out, and
-/// checkpoint.safetensors after every epoch; settings.onnx, if given, at the end. Prints progress
-/// and, as the last line, "test accuracy 0.9xyz". At SIGINT or SIGTERM it finishes the step, writes
-/// the checkpoint, the metrics and the page of the epochs so far, and returns the signal; else 0.
-/// Throws tern::Error with a message for the user if the data, the output directory or the settings
-/// are unusable.
-int train(const Settings& settings);
+/// Trains on all ranks of `world`, tests, and writes metrics.csv, model.safetensors and report.html
+/// into settings.out, and checkpoint.safetensors after every epoch; settings.onnx, if given, at the
+/// end. Prints progress and, as the last line, "test accuracy 0.9xyz"; rank 0 does so for all. When
+/// `interruption` of a rank has a signal it finishes the step, writes the checkpoint, the metrics
+/// and the page of the epochs so far, and returns the signal; else 0. Throws tern::Error with a
+/// message for the user if the data, the output directory or the settings are unusable.
+int train(Settings settings, Interruption& interruption, const tern::dist::Communicator& world);
 
 }  // namespace train_cnn

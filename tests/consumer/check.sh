@@ -69,6 +69,7 @@ build_consumer "$work/find_static" "-DCMAKE_PREFIX_PATH=$work/static" \
   "-DTERN_HEADERS=$work/static/include"
 try 'find_package, static' "$work/find_static/consumer" static
 try 'every promised name, static' "$work/find_static/names" static
+[[ ! -e $work/find_static/ranks ]] || try 'tern::mpi, static' "$work/find_static/ranks" static
 by_hand static "$work/static"
 
 # 2. The sources as a part of the project, which turns Tern's tests, examples and installation off. The
@@ -111,6 +112,7 @@ sections=$(readelf -SW "$build/libtern.a")
 grep -q '\.text' <<<"$sections"
 absent 'libtern.so runs code when it is loaded' -E '\.(preinit_array|init_array|ctors)' \
   <<<"$sections"
+absent 'libtern.so links MPI' -i mpi <<<"$(ldd "$library")"
 strip -o "$work/stripped.so" "$library"
 if (($(stat -c %s "$work/stripped.so") > 4200000)); then
   echo "libtern.so is $(stat -c %s "$work/stripped.so") bytes, want at most 4200000" && exit 1
@@ -120,7 +122,7 @@ fi
 # installs and uses it.)
 if command -v dpkg-deb >/dev/null; then
   (cd "$work" && cpack -G DEB --config "$build/CPackConfig.cmake" -B "$work/packages" >/dev/null)
-  dpkg-deb -f "$work"/packages/*.deb Package Depends | tee "$work/depends"
+  dpkg-deb -f "$work"/packages/libtern-dev_*.deb Package Depends | tee "$work/depends"
   grep -Eq 'libdnnl-dev \(>= [0-9]+\), libdnnl-dev \(<< [0-9]+~\)' "$work/depends"
 fi
 

@@ -383,6 +383,117 @@ TEST(DataLoader, TheDefaultGeneratorBelongsToTheExample) {
   check(draws_in_transform());
 }
 
+// Every example once, in the same order for any number of parts, whoever has how many.
+TEST(DataLoader, ShardsTogetherGiveEveryExampleOnce) {
+  for (const bool shuffle : {false, true}) {
+    for (const bool drop_last : {false, true}) {
+      const LoaderOptions options{
+          .batch_size = 10, .shuffle = shuffle, .drop_last = drop_last, .seed = 4};
+      DataLoader whole(numbers(23), options);
+      whole.set_epoch(3);
+      const auto expected = order_of(whole);
+      for (const auto& [of, own] :
+           std::vector<std::pair<int, int>>{{2, 1}, {3, 1}, {7, 1}, {8, 2}, {4, 4}}) {
+        std::vector<std::vector<int64_t>> batches(static_cast<size_t>(whole.size()));
+        for (int first = 0; first < of; first += own) {
+          LoaderOptions mine = options;
+          mine.shard = {.first = first, .own = own, .of = of};
+          mine.workers = first % 3;
+          DataLoader loader(numbers(23), mine);
+          EXPECT_EQ(loader.size(), whole.size() * own);
+          loader.set_epoch(3);
+          int64_t k = 0, largest = 0, smallest = 10;
+          for (const auto& [x, y] : loader) {
+            EXPECT_EQ(x.dtype(), DType::f32);
+            const auto values = y.to_vector<int64_t>();
+            auto& batch = batches[static_cast<size_t>(k++ / own)];
+            batch.insert(batch.end(), values.begin(), values.end());
+            if (k > own) continue;  // of the first batch, which is whole
+            largest = std::max(largest, y.size(0));
+            smallest = std::min(smallest, y.size(0));
+          }
+          EXPECT_EQ(k, loader.size());
+          EXPECT_LE(largest, (10 + of - 1) / of);
+          EXPECT_GE(smallest, 10 / of);
+        }
+        std::vector<int64_t> all;
+        for (const auto& batch : batches) all.insert(all.end(), batch.begin(), batch.end());
+        EXPECT_EQ(all, expected) << of << " parts";
+      }
+    }
+  }
+}
+
+TEST(DataLoader, ShardsDrawWhatTheWholeBatchDraws) {
+  const LoaderOptions options{.batch_size = 6, .shuffle = true, .seed = 4};
+  DataLoader whole(images(11), options);
+  std::vector<std::vector<float>> pixels;
+  for (const auto& [x, y] : whole) {
+    const auto values = x.to_vector<float>();
+    for (size_t i = 0; i < values.size(); i += 75) {
+      pixels.emplace_back(values.begin() + static_cast<std::ptrdiff_t>(i),
+                          values.begin() + static_cast<std::ptrdiff_t>(i + 75));
+    }
+  }
+  std::vector<std::vector<float>> found;
+  LoaderOptions first = options, second = options;
+  first.shard = {.first = 0, .own = 1, .of = 2};
+  second.shard = {.first = 1, .own = 1, .of = 2};
+  DataLoader a(images(11), first), b(images(11), second);
+  auto in_b = b.begin();
+  for (const auto& [x, y] : a) {
+    for (const Tensor& part : {x, in_b->x}) {
+      EXPECT_EQ(part.size(1), 3);
+      const auto values = part.to_vector<float>();
+      for (size_t i = 0; i < values.size(); i += 75) {
+        found.emplace_back(values.begin() + static_cast<std::ptrdiff_t>(i),
+                           values.begin() + static_cast<std::ptrdiff_t>(i + 75));
+      }
+    }
+    ++in_b;
+  }
+  EXPECT_TRUE(found == pixels);
+}
+
+TEST(DataLoader, AnotherShardGoesOnWhereOneHasStopped) {
+  const auto loader_of = [](int first, int own) {
+    return DataLoader(numbers(23), {.batch_size = 5,
+                                    .shuffle = true,
+                                    .seed = 4,
+                                    .shard = {.first = first, .own = own, .of = 4}});
+  };
+  DataLoader whole = loader_of(0, 4), half = loader_of(0, 2);
+  const auto expected = order_of(whole);
+  StateDict state;
+  int64_t parts = 0;
+  for (auto it = half.begin(); it != half.end(); ++it) {
+    if (++parts == 3) {
+      expect_error([&] { half.state_dict(); }, "in the middle of a batch");
+    }
+    if (parts == 4) {
+      state = half.state_dict();
+      break;
+    }
+  }
+  EXPECT_EQ(state["batch"].item<int64_t>(), 2);
+  whole.load_state_dict(state);
+  EXPECT_EQ(order_of(whole), std::vector<int64_t>(expected.begin() + 10, expected.end()));
+  state.set("batch", tensor(std::vector<int64_t>{6}, Shape{}));
+  expect_error([&] { whole.load_state_dict(state); }, "at most 5 batches");
+}
+
+TEST(DataLoader, ChecksShards) {
+  const auto make = [](data::Shard shard, bool shuffle = false) {
+    DataLoader(numbers(8), {.batch_size = 2, .shuffle = shuffle, .shard = shard});
+  };
+  for (const data::Shard shard :
+       {data::Shard{-1, 1, 2}, {2, 1, 2}, {0, 0, 2}, {1, 2, 2}, {0, 1, 0}}) {
+    expect_error([&] { make(shard); }, "want parts from 0 to");
+  }
+  make({1, 1, 2});
+  expect_error([&] { make({1, 1, 2}, true); }, "give all of them one seed");
+}
+
 TEST(DataLoader, ValidatesOptions) {
   EXPECT_TRUE(contains(message_of([] { DataLoader(numbers(5), LoaderOptions{.batch_size = 0}); }),
                        "batch_size is 0"));

@@ -210,6 +210,42 @@ TEST_F(Examples, TrainCnnGoesOnWhereItWasInterrupted) {
       << other.err;
 }
 
+// One batch cut into two shards is the same training for one process and for two, which divide the
+// test as well: an interrupted run of one goes on with two.
+TEST_F(Examples, TrainCnnGivesTheSameBitsOnAnyNumberOfRanks) {
+  const std::string flags =
+      "--data '" + make_data(320, 103).string() + "' --epochs 2 --batch-size 31 --shards 2 --out '";
+  const auto results = [&](const std::string& name, const Outcome& outcome) {
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return std::pair(read_file(dir_ / name / "model.safetensors"),
+                     outcome.out.substr(outcome.out.rfind("test accuracy")));
+  };
+  const std::string two = " --threads 2", one = " --threads 1";
+  const auto alone =
+      results("alone", run("train_cnn", flags + (dir_ / "alone").string() + "'" + two));
+  EXPECT_FALSE(alone.first.empty());
+  const auto slim = results("slim", run("train_cnn", flags + (dir_ / "slim").string() + "'" + one));
+  EXPECT_TRUE(slim == alone);
+#ifdef TERN_MPIRUN
+  const std::string mpirun =
+      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 PRTE_ALLOW_RUN_AS_ROOT=1 "
+      "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 "
+      "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe timeout 120 " TERN_MPIRUN " -n 2";
+  const std::string both = flags + (dir_ / "both").string() + "'" + one;
+  EXPECT_TRUE(results("both", run("train_cnn", both, mpirun)) == alone);
+  // Interrupted in one process, gone on with in two.
+  const std::string parts = flags + (dir_ / "parts").string() + "'" + one;
+  for (double seconds = 2;; seconds /= 2) {
+    ASSERT_GT(seconds, 1e-3) << "no signal arrives before the end";
+    fs::remove_all(dir_ / "parts");
+    const std::string limit = "timeout --foreground -s INT " + std::to_string(seconds);
+    const Outcome part = run("train_cnn", parts, limit);
+    if (part.status != 0 && part.out.find("interrupted after step") != std::string::npos) break;
+  }
+  EXPECT_TRUE(results("parts", run("train_cnn", parts + " --resume", mpirun)) == alone);
+#endif
+}
+
 // What cannot be written is said before the training, and takes nothing else with it.
 TEST_F(Examples, TrainCnnTriesEachFile) {
   const std::string data = " --data '" + make_data(64, 64).string() + "'";
