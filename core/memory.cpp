@@ -16,6 +16,7 @@
 
 #include "error.h"
 #include "internal/counters.h"
+#include "internal/poison.h"
 
 namespace tern::memory {
 
@@ -55,7 +56,9 @@ class SmallBlocks {
       }
     }
     count_system_allocation();
-    return std::aligned_alloc(64, bytes);
+    void* block = std::aligned_alloc(64, bytes);
+    if (block) forbid(block, bytes);
+    return block;
   }
 
   void give(void* block, size_t bytes) noexcept {
@@ -148,7 +151,7 @@ class LargeBlocks {
       free_.push_back({static_cast<char*>(block), bytes});
       add(counts::bytes_cached, bytes);
     } catch (...) {  // no memory for one more range
-      munmap(block, bytes);
+      unmap({static_cast<char*>(block), bytes});
       used_ -= bytes;
     }
   }
@@ -160,7 +163,7 @@ class LargeBlocks {
     const std::lock_guard lock(mutex_);
     drop_fresh();
     for (const Range& range : free_) {
-      munmap(range.begin, range.bytes);
+      unmap(range);
       used_ -= range.bytes;
       subtract(counts::bytes_cached, range.bytes);
     }
@@ -177,6 +180,11 @@ class LargeBlocks {
     char* begin;
     size_t bytes;
   };
+
+  static void unmap(const Range& range) {
+    permit(range.begin, range.bytes);  // whoever gets these addresses next
+    munmap(range.begin, range.bytes);
+  }
 
   void merge_neighbours() {
     std::sort(free_.begin(), free_.end(),
@@ -216,7 +224,7 @@ class LargeBlocks {
 
   // Never used, so it is address space only.
   void drop_fresh() {
-    if (fresh_.bytes > 0) munmap(fresh_.begin, fresh_.bytes);
+    if (fresh_.bytes > 0) unmap(fresh_);
     fresh_ = {};
   }
 
@@ -234,6 +242,7 @@ class LargeBlocks {
       if (before > 0) munmap(segment, before);
       munmap(fresh_.begin + size, kHugePage - before);
       madvise(fresh_.begin, size, MADV_HUGEPAGE);  // a hint; refusal does no harm
+      forbid(fresh_.begin, size);
       return true;
     }
     return false;
@@ -263,12 +272,14 @@ class Cache {
            counts::bytes_in_use.load(std::memory_order_relaxed), " in use");
     }
     add(counts::bytes_in_use, bytes);
+    permit(block, asked);
     return block;
   }
 
   void give(void* block, size_t asked) noexcept {
     const size_t bytes = rounded(asked);
     subtract(counts::bytes_in_use, bytes);
+    forbid(block, bytes);
     is_large(bytes) ? large_.give(block, bytes) : small_.give(block, bytes);
   }
 

@@ -146,7 +146,8 @@ ImageDataset::ImageDataset(ImageData data, Transform transform) : transform_(std
   }
   for (const uint8_t label : data.labels) {
     if (label >= data.num_classes) {
-      fail(op, "a label is ", int64_t{label}, ", want 0 to ", data.num_classes - 1);
+      fail(op, "a label is ", int64_t{label}, ", want 0 to ",
+           std::max<int64_t>(data.num_classes, 0) - 1);
     }
   }
   data_ = std::make_shared<const ImageData>(std::move(data));

@@ -28,6 +28,7 @@ constexpr char kOp[] = "DataLoader";
 
 // Example i draws from stream i, the order from a stream that no example uses.
 constexpr uint64_t kOrderStream = std::numeric_limits<uint64_t>::max();
+constexpr int64_t kMostEpochs = int64_t{1} << 53;    // never reached by counting
 constexpr uint64_t kBatchStream = kOrderStream - 1;  // of batch 0; the others are below
 
 std::vector<int64_t> make_order(int64_t size, bool shuffle, uint64_t seed) {
@@ -239,6 +240,9 @@ int64_t DataLoader::size() const {
 }
 
 void DataLoader::set_epoch(int64_t epoch) {
+  if (epoch < 0 || epoch > kMostEpochs) {
+    fail(kOp, "the epoch is ", epoch, ", want 0 to ", kMostEpochs);
+  }
   epoch_ = epoch;
   position_ = nullptr;
   resumed_ = nullptr;
@@ -272,9 +276,9 @@ void DataLoader::load_state_dict(const StateDict& dict) {
   const auto number = [&](const char* name) { return dict.at(name).item<int64_t>(); };
   const int64_t epoch = number("epoch"), seed = number("seed"), batch = number("batch");
   const int64_t own = options_.shard.own, batches = size() / own;
-  if (epoch < 0 || batch < 0 || batch > batches) {
+  if (epoch < 0 || epoch > kMostEpochs || batch < 0 || batch > batches) {
     fail(op, "epoch and batch are ", epoch, " and ", batch, ", want at least 0, and at most ",
-         batches, " batches");
+         batches, " batches and ", kMostEpochs, " epochs");
   }
   epoch_ = epoch;
   position_ = nullptr;

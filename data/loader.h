@@ -68,7 +68,8 @@ class DataLoader {
   /// The number of the next epoch, from 0. Set it to resume an interrupted training; it matters to
   /// loaders with a seed only.
   int64_t epoch() const { return epoch_; }
-  void set_epoch(int64_t epoch);  ///< sets the number of the next epoch
+  /// Sets the number of the next epoch. Throws Error unless it is from 0 to 2^53.
+  void set_epoch(int64_t epoch);
 
   /// Where the loop is: "epoch", "seed" and "batch", the batches of that epoch that it has
   /// received. Between epochs, "batch" is 0 and "epoch" the number of the next one. Batches are

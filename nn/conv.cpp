@@ -64,6 +64,7 @@ Tensor padded(const Tensor& x, Size2d kernel, const Conv2dOptions& options) {
 // The output_padding that gives `output` along an axis.
 int64_t output_padding(const char* name, int64_t output, int64_t size, int64_t kernel,
                        int64_t stride, int64_t padding, int64_t dilation) {
+  if (size > INT32_MAX) return 0;  // which the operation refuses
   const int64_t least = (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1;
   if (output < least || output >= least + stride) {
     fail(name, "output_size is ", output, " along an axis, want ", least, " to ",

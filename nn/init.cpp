@@ -235,6 +235,7 @@ Tensor sparse_(const Tensor& t, double sparsity, double std) {
     fail("sparse_", "sparsity is ", sparsity, ", want a share from 0 to 1");
   }
   require_deviation("sparse_", std);
+  if (t.numel() == 0) return t;
   const int64_t rows = t.size(0);
   const int64_t columns = t.size(1);
   const auto zeros = static_cast<int64_t>(std::ceil(sparsity * static_cast<double>(rows)));

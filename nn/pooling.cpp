@@ -8,7 +8,7 @@ namespace tern::nn {
 
 namespace {
 
-bool exceeds_half(int64_t padding, int64_t kernel) { return 2 * padding > kernel; }
+bool exceeds_half(int64_t padding, int64_t kernel) { return padding > kernel / 2; }
 bool exceeds_half(Size2d padding, Size2d kernel) {
   return exceeds_half(padding.h, kernel.h) || exceeds_half(padding.w, kernel.w);
 }

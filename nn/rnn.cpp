@@ -23,9 +23,10 @@ RecurrentCell cell_of(const char* name, Nonlinearity nonlinearity) {
 }
 
 void require_sizes(const char* name, int64_t input_size, int64_t hidden_size) {
-  if (input_size >= 1 && hidden_size >= 1) return;
+  const auto [least, most] = std::minmax(input_size, hidden_size);
+  if (least >= 1 && most <= INT32_MAX) return;
   fail(name, "input_size is ", input_size, " and hidden_size is ", hidden_size,
-       ", want at least 1 of each");
+       ", want at least 1 of each and less than 2^31");
 }
 
 void draw(const std::vector<Tensor>& weights, int64_t hidden_size) {
@@ -63,7 +64,7 @@ RNNBase::RNNBase(const char* name, RecurrentCell cell, int64_t input_size, int64
       batch_first_(options.batch_first),
       dropout_(options.dropout) {
   require_sizes(name, input_size, hidden_size);
-  if (num_layers_ < 1) fail(name, "num_layers is ", num_layers_, ", want at least 1");
+  require_layers(name, num_layers_);
   if (!(dropout_ >= 0 && dropout_ <= 1)) {
     fail(name, "dropout is ", dropout_, ", want a probability from 0 to 1");
   }

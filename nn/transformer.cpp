@@ -10,6 +10,7 @@
 #include "../ops/arithmetic.h"
 #include "../ops/create.h"
 #include "init.h"
+#include "internal/repr.h"
 
 namespace tern::nn {
 
@@ -31,7 +32,7 @@ Tensor residual(const Tensor& x, const LayerNorm& norm, bool norm_first, const P
 
 template <class Layer>
 ModuleList copies_of(const char* op, const Layer& layer, int64_t count) {
-  if (count < 1) fail(op, "num_layers is ", count, ", want at least 1");
+  require_layers(op, count);
   ModuleList layers;
   for (int64_t i = 0; i < count; ++i) layers.push_back(Layer(layer.clone()));
   return layers;

@@ -120,7 +120,7 @@ class TransformerDecoderLayer : public ModuleOf<TransformerDecoderLayer, Transfo
 /// torch.nn.TransformerEncoder. Children: layers, norm.
 class TransformerEncoder : public ModuleOf<TransformerEncoder> {
  public:
-  /// All copies begin with the values of `layer`. Throws Error unless num_layers is at least 1.
+  /// All copies begin with the values of `layer`. Throws Error unless num_layers is 1 to 65536.
   TransformerEncoder(const TransformerEncoderLayer& layer, int64_t num_layers,
                      const std::optional<LayerNorm>& norm = std::nullopt);
 
@@ -138,7 +138,7 @@ class TransformerEncoder : public ModuleOf<TransformerEncoder> {
 /// torch.nn.TransformerDecoder. Children: layers, norm.
 class TransformerDecoder : public ModuleOf<TransformerDecoder> {
  public:
-  /// All copies begin with the values of `layer`. Throws Error unless num_layers is at least 1.
+  /// All copies begin with the values of `layer`. Throws Error unless num_layers is 1 to 65536.
   TransformerDecoder(const TransformerDecoderLayer& layer, int64_t num_layers,
                      const std::optional<LayerNorm>& norm = std::nullopt);
 

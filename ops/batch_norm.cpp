@@ -14,6 +14,7 @@
 #include "../core/op_scope.h"
 #include "arithmetic.h"
 #include "internal/batch_norm.h"
+#include "internal/op.h"
 #include "kernels/batch_norm.h"
 #include "movement.h"
 #include "reduce.h"
@@ -187,6 +188,10 @@ class BatchNormNode final : public FusedNode {
       if (axis != settings_.channel_axis) axes.push_back(axis);
     }
     sizes[static_cast<size_t>(settings_.channel_axis)] = settings_.layout.channels;
+    if (x.numel() == 0) {
+      const Tensor scaled = weight.defined() ? x * reshape(weight, sizes) : x;
+      return bias.defined() ? scaled + reshape(bias, sizes) : scaled;
+    }
     const auto average = [&](const Tensor& a) { return mean(a, axes, true); };
     const auto constant = [&](const std::vector<double>& values) {
       return tensor(values, Shape(sizes)).to(x.dtype());
@@ -212,7 +217,7 @@ class BatchNormNode final : public FusedNode {
     Tensor y = d * r;
     if (weight.defined()) y = y * reshape(weight, sizes);
     if (bias.defined()) y = y + reshape(bias, sizes);
-    return settings_.relu && x.numel() > 0 ? where(is_cut(x, weight, bias), {}, y) : y;
+    return settings_.relu ? where(is_cut(x, weight, bias), {}, y) : y;
   }
 
   // Where ReLU gave 0, by the operations that made the result.
@@ -263,6 +268,8 @@ Settings check(const char* op, const Tensor& x, const Tensor& running_mean,
   check_vector(op, "running_var", running_var, x, channels);
   check_vector(op, "weight", weight, x, channels);
   check_vector(op, "bias", bias, x, channels);
+  check_statistic(op, "running_mean", running_mean);
+  check_statistic(op, "running_var", running_var);
   if (running_mean.defined() != running_var.defined()) {
     fail(op, "one of running_mean and running_var is undefined: give both or neither");
   }
@@ -297,7 +304,7 @@ Tensor run(const char* op, const Tensor& x, const Tensor& running_mean, const Te
   if (options.training && options.update_running && running_mean.defined()) {
     options.momentum.weight_of_new(options.batches_tracked);  // throws before anything changes
   }
-  Used used(settings.layout.channels);
+  Used used(x.numel() == 0 ? 0 : settings.layout.channels);  // which may be any number then
   Tensor y;
   if (x.numel() == 0) {
     y = empty_like(x);

@@ -63,7 +63,9 @@ using BatchNormParams = BatchNormOptions;  ///< its old name
 
 /// Batch normalization (Ioffe and Szegedy, 2015) over all axes but the channel axis (1, or the
 /// last with NHWC). See docs/batch_norm.md. x of rank 2 to 5; running statistics, weight and bias
-/// [C] or undefined (argument order as torch.nn.functional.batch_norm).
+/// [C] or undefined (argument order as torch.nn.functional.batch_norm). Throws Error for running
+/// statistics that require a gradient while one is recorded: there is none, and they change in
+/// place.
 Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                   const Tensor& weight = {}, const Tensor& bias = {},
                   const BatchNormOptions& options = {});

@@ -66,10 +66,11 @@ struct Axis {
 };
 
 void resolve(const char* op, const Axis& a, const Tensor& x, const Tensor& weight) {
-  const int64_t reach = a.dilation * (a.kernel - 1) + 1;
-  if (a.size < 1 || a.kernel < 1) {
-    fail(op, "x is ", x, ", weight ", weight, ", want at least 1 pixel of each along ", a.name);
+  if (a.size < 1 || a.kernel < 1 || std::max(a.size, a.kernel) > INT32_MAX) {
+    fail(op, "x is ", x, ", weight ", weight, ", want at least 1 pixel of each along ", a.name,
+         ", and fewer than 2^31");
   }
+  const int64_t reach = a.dilation * (a.kernel - 1) + 1;
   if (a.padding == kSame) {
     if (a.stride != 1) {
       fail(op, "padding is kSame and stride ", a.stride, " along ", a.name, ", want stride 1");

@@ -35,8 +35,9 @@ namespace {
 int64_t output_size(const char* op, const char* axis, int64_t size, int64_t kernel, int64_t stride,
                     int64_t padding, int64_t output_padding, int64_t dilation, const Tensor& x,
                     const Tensor& weight) {
-  if (size < 1 || kernel < 1) {
-    fail(op, "x is ", x, ", weight ", weight, ", want at least 1 pixel of each along ", axis);
+  if (size < 1 || kernel < 1 || std::max(size, kernel) > INT32_MAX) {
+    fail(op, "x is ", x, ", weight ", weight, ", want at least 1 pixel of each along ", axis,
+         ", and fewer than 2^31");
   }
   if (output_padding >= std::max(stride, dilation)) {
     fail(op, "output_padding is ", output_padding, " along ", axis, ", want less than stride ",

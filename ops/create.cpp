@@ -121,14 +121,17 @@ Tensor one_hot(const Tensor& classes, int64_t count) {
     fail("one_hot", "count is ", count, ", want at least 0, or -1 where there are classes (",
          classes, ")");
   }
-  const int64_t largest = classes.numel() == 0 ? -1 : max(classes).item<int64_t>();
-  const int64_t width = count == -1 ? largest + 1 : count;
-  if (classes.numel() > 0) {
-    const int64_t smallest = min(classes).item<int64_t>();
-    if (smallest < 0 || largest >= width) {
-      fail("one_hot", "classes are from ", smallest, " to ", largest, ", want 0 to ", width - 1);
-    }
+  if (classes.numel() == 0) {
+    std::vector<int64_t> sizes(classes.shape().begin(), classes.shape().end());
+    sizes.push_back(count);
+    return scope.result(zeros(sizes, DType::i64));
   }
+  const int64_t smallest = min(classes).item<int64_t>(), largest = max(classes).item<int64_t>();
+  const int64_t last = count == -1 ? std::min(largest, INT64_MAX - 1) : count - 1;
+  if (smallest < 0 || largest > last) {
+    fail("one_hot", "classes are from ", smallest, " to ", largest, ", want 0 to ", last);
+  }
+  const int64_t width = last + 1;
   return scope.result(eq(unsqueeze(classes, -1), counting(width)).to(DType::i64));
 }
 

@@ -141,7 +141,9 @@ Tensor interpolated(const Tensor& x, const InterpolateOptions& o, bool signal) {
   const double scale_h = signal ? 0 : o.scale_factor.h, scale_w = o.scale_factor.w;
   const Size2d size{signal ? 1 : output_size("H", h, o.size.h, scale_h, x),
                     output_size(signal ? "L" : "W", w, o.size.w, scale_w, x)};
-  if (o.mode == Interpolation::area) return adaptive_avg_pool2d(x, size);
+  // Of nothing nothing: no taps either, however long the axes are.
+  if (o.mode == Interpolation::area || x.numel() == 0) return adaptive_avg_pool2d(x, size);
+  (void)empty({x.size(0), x.size(1), size.h, size.w}, x.dtype());  // throws before taps are made
   Resampling taps;
   if (o.mode == Interpolation::nearest) {
     taps.rows = nearest(h, size.h, scale_h);
@@ -176,6 +178,7 @@ Tensor shuffle(const Tensor& x, int64_t r, bool up) {
   const Shape narrow = up ? s : Shape{s[0], s[1] * r * r, s[2] / r, s[3] / r};
   const Shape wide = up ? Shape{s[0], s[1] / (r * r), s[2] * r, s[3] * r} : s;
   const Tensor y = empty(up ? wide : narrow, x.dtype(), x.memory_format());
+  if (y.numel() == 0) return record<PixelShuffleNode>(y, {x}, r, up);
   const kernels::Strides a = kernels::strides_of(narrow, x.memory_format());
   const kernels::Strides b = kernels::strides_of(wide, x.memory_format());
   const kernels::Strides in_narrow{
@@ -189,6 +192,9 @@ Tensor shuffle(const Tensor& x, int64_t r, bool up) {
 void check_factor(const char* op, const Tensor& x, int64_t factor) {
   if (x.dim() != 4) fail(op, "x is ", x, ", want 4 axes");
   if (factor < 1 || factor > 32768) fail(op, "the factor is ", factor, ", want 1 to 32768");
+  for (const int64_t size : x.shape()) {
+    if (size > int64_t{1} << 32) fail(op, "x is ", x, ", want axes of at most 2^32");
+  }
 }
 
 }  // namespace

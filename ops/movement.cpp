@@ -228,6 +228,15 @@ Parts consecutive(Parts parts, std::span<const int64_t> sizes) {
   return parts;
 }
 
+/// Each part is a tensor: of more there is no use, and handles alone would take gigabytes.
+void check_parts(const char* op, int64_t count, const Tensor& x) {
+  constexpr int64_t kMost = 1 << 20;
+  if (count > kMost) {
+    fail(op, "x ", x, " would become ", count, " tensors, want at most ", kMost,
+         ": index what is needed of it");
+  }
+}
+
 /// Where a new axis of x goes.
 int64_t new_axis(const char* op, int64_t axis, const Tensor& x) {
   const int64_t rank = x.dim();
@@ -264,7 +273,8 @@ Part part_of_axis(int64_t size, int64_t start, int64_t end, int64_t step) {
   };
   const int64_t first = clamped(start);
   const int64_t length = std::max(first, clamped(end)) - first;
-  return {first, length / step + (length % step != 0), step};
+  const int64_t count = divide_up(length, step);
+  return {first, count, count > 1 ? step : 1};  // the next index may be more than a number holds
 }
 
 Shape shape_of(const Box& box, const Shape& whole) {
@@ -422,7 +432,10 @@ Tensor cat(const std::vector<Tensor>& tensors, int64_t axis) {
            ") the shape of tensor 0, ", first);
     }
     sizes.push_back(x.shape()[along]);
-    total += sizes.back();
+    if (__builtin_add_overflow(total, sizes.back(), &total)) {
+      fail("cat", "axis ", along, " of the result is longer than 2^63-1 (tensor ", i, " is ", x,
+           ")");
+    }
   }
   return scope.result(put_parts(tensors, consecutive({"cat_backward", "cat", along}, sizes),
                                 first.shape().with(along, total), first.memory_format()));
@@ -472,6 +485,7 @@ std::vector<Tensor> split(const Tensor& x, int64_t size, int64_t axis) {
   if (size < 0 || (size == 0 && length > 0)) {
     fail("split", "size is ", size, ", want at least 1 (x ", x, ")");
   }
+  if (length > 0) check_parts("split", divide_up(length, size), x);
   std::vector<int64_t> sizes;
   for (int64_t rest = length; rest > 0; rest -= sizes.back()) sizes.push_back(std::min(size, rest));
   if (sizes.empty()) sizes.push_back(0);
@@ -483,6 +497,7 @@ std::vector<Tensor> chunk(const Tensor& x, int64_t count, int64_t axis) {
   const int64_t length = x.shape()[resolve_axis("chunk", axis, x.shape())];
   if (count < 1) fail("chunk", "count is ", count, ", want at least 1 (x ", x, ")");
   if (length == 0) {
+    check_parts("chunk", count, x);
     return scope.results(split(x, std::vector<int64_t>(static_cast<size_t>(count), 0), axis));
   }
   return scope.results(split(x, divide_up(length, std::min(count, length)), axis));
@@ -491,6 +506,7 @@ std::vector<Tensor> chunk(const Tensor& x, int64_t count, int64_t axis) {
 std::vector<Tensor> unbind(const Tensor& x, int64_t axis) {
   const OpScope scope("unbind", x, "axis", axis);
   const int along = resolve_axis("unbind", axis, x.shape());
+  check_parts("unbind", x.shape()[along], x);
   const std::vector<int64_t> sizes(static_cast<size_t>(x.shape()[along]), 1);
   return scope.results(
       take_parts(x, consecutive({"unbind", "unbind_backward", along, true}, sizes)));

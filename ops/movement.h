@@ -37,7 +37,7 @@ Tensor cat(const std::vector<Tensor>& tensors, int64_t axis = 0);
 Tensor stack(const std::vector<Tensor>& tensors, int64_t axis = 0);
 /// x along `axis` in parts of `size`, the last one with what is left: x.size(axis) / size tensors,
 /// rounded up. As torch.split. Like slice, it copies; its gradient takes one pass over memory for
-/// any number of parts.
+/// any number of parts. Throws Error for more than 2^20 parts, as chunk and unbind do.
 std::vector<Tensor> split(const Tensor& x, int64_t size, int64_t axis = 0);
 /// x along `axis` in parts of the given sizes, which add up to x.size(axis).
 std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& sizes, int64_t axis = 0);

@@ -236,6 +236,8 @@ Tensor instance_norm(const Tensor& x, const Tensor& running_mean, const Tensor& 
   const Settings settings = channel_settings(op, x, channels, weight, bias, options.eps);
   check_parameter(op, "running_mean", running_mean, x, {x.shape()[1]});
   check_parameter(op, "running_var", running_var, x, {x.shape()[1]});
+  check_statistic(op, "running_mean", running_mean);
+  check_statistic(op, "running_var", running_var);
   if (running_mean.defined() != running_var.defined()) {
     fail(op, "one of running_mean and running_var is undefined: give both or neither");
   }

@@ -52,11 +52,13 @@ void check_input(const char* op, const Tensor& x) {
 int64_t window_count(const char* op, const char* axis, const Tensor& x, int64_t size,
                      int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
                      bool ceil_mode) {
+  if (size < 1 || size > INT64_MAX / 2) {
+    fail(op, "x is ", x, ", want at least 1 pixel along ", axis, " and fewer than 2^62");
+  }
   const int64_t reach = dilation * (kernel - 1) + 1;
   // From the first window's start to the last one's, if all end in the padded image.
   const int64_t span = size + 2 * padding - reach;
   const int64_t over_the_edge = ceil_mode ? stride - 1 : 0;
-  if (size < 1) fail(op, "x is ", x, ", want at least 1 pixel along ", axis);
   if (span + over_the_edge < 0) {
     fail(op, "kernel covers ", reach, " pixels along ", axis, ", want 1 to ",
          size + 2 * padding + over_the_edge, " (x ", x, ")");
@@ -98,9 +100,10 @@ struct MaxPool {
   Shape x_shape, y_shape;
 };
 
-// Calls f(element of the dtype, element of the index).
+// Calls f(element of the dtype, element of the index), if there are elements.
 template <class F>
 void visit_index(const Tensor& index, DType dtype, F&& f) {
+  if (index.numel() == 0) return;  // however long its axes are
   visit_floating(dtype, [&](auto element) {
     if (index.dtype() == DType::u8) {
       f(element, uint8_t{});
@@ -214,10 +217,16 @@ Tensor average_adjoint(const AveragePool& pool, const Tensor& dy) {
   return record<AvgPool2dBackwardNode>(dx, {dy}, pool);
 }
 
-AveragePool average_pool(const Shape& x_shape, AverageBins bins) {
-  const Shape y_shape{x_shape[0], x_shape[1], static_cast<int64_t>(bins.rows.size()),
-                      static_cast<int64_t>(bins.columns.size())};
-  return {std::move(bins), x_shape, y_shape};
+// The average over `size` bins of N,C,H,W. No number makes it ask for memory that the result would
+// not fit into, or that nobody needs.
+template <class F>
+Tensor average_over(const Tensor& x, Size2d size, const F& bins) {
+  AveragePool pool{{}, x.shape(), {x.shape()[0], x.shape()[1], size.h, size.w}};
+  if (pool.y_shape.numel() > 0) {
+    (void)empty(pool.y_shape, x.dtype());  // the next one takes its memory
+    pool.bins = bins();
+  }
+  return average(pool, x);
 }
 
 std::vector<Bin> window_bins(int64_t windows, int64_t size, int64_t kernel, int64_t stride,
@@ -278,10 +287,11 @@ Tensor avg_pool2d(const Tensor& input, Size2d kernel, const AvgPool2dOptions& op
     const MaxWindows s =
         windows_of("avg_pool2d", x, kernel, options.stride, options.padding, 1, options.ceil_mode);
     const bool count_padding = options.count_include_pad;
-    AverageBins bins{
-        window_bins(s.out_h, x.shape()[2], kernel.h, s.stride.h, s.padding.h, count_padding),
-        window_bins(s.out_w, x.shape()[3], kernel.w, s.stride.w, s.padding.w, count_padding)};
-    return average(average_pool(x.shape(), std::move(bins)), x);
+    return average_over(x, {s.out_h, s.out_w}, [&] {
+      return AverageBins{
+          window_bins(s.out_h, x.shape()[2], kernel.h, s.stride.h, s.padding.h, count_padding),
+          window_bins(s.out_w, x.shape()[3], kernel.w, s.stride.w, s.padding.w, count_padding)};
+    });
   }));
 }
 
@@ -291,12 +301,11 @@ Tensor adaptive_avg_pool2d(const Tensor& input, Size2d output_size, DataFormat d
   check_input("adaptive_avg_pool2d", input);
   check_window("adaptive_avg_pool2d", "output_size", output_size, 1);
   return scope.result(in_format(data_format, input, [&](const Tensor& x) {
-    if (x.shape()[2] < 1 || x.shape()[3] < 1) {
-      fail("adaptive_avg_pool2d", "x has no pixels to average (x ", input, ")");
-    }
-    AverageBins bins{adaptive_bins(x.shape()[2], output_size.h),
-                     adaptive_bins(x.shape()[3], output_size.w)};
-    return average(average_pool(x.shape(), std::move(bins)), x);
+    check_pixels("adaptive_avg_pool2d", input, {x.shape()[2], x.shape()[3]});
+    return average_over(x, output_size, [&] {
+      return AverageBins{adaptive_bins(x.shape()[2], output_size.h),
+                         adaptive_bins(x.shape()[3], output_size.w)};
+    });
   }));
 }
 

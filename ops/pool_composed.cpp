@@ -5,6 +5,7 @@
 #include "../core/error.h"
 #include "../core/internal/parallel.h"
 #include "../core/op_scope.h"
+#include "gather.h"
 #include "internal/movement.h"
 #include "internal/op.h"
 #include "pool.h"
@@ -44,21 +45,37 @@ std::optional<Size2d> stride_along(const std::optional<int64_t>& stride) {
 // The maximum over the bins of one axis of N,C,H,W, the first of equal ones.
 Tensor bin_maxima(const Tensor& x, int axis, int64_t output) {
   const int64_t size = x.size(axis);
-  const auto maxima = [axis](const Tensor& part, int64_t length) {
-    return max_pool2d(part, axis == 2 ? Size2d{length, 1} : Size2d{1, length});
+  const auto maxima = [&](int64_t length, int64_t stride) {
+    return axis == 2 ? max_pool2d(x, {length, 1}, {.stride = Size2d{stride, 1}})
+                     : max_pool2d(x, {1, length}, {.stride = Size2d{1, stride}});
   };
-  if (size % output == 0) return maxima(x, size / output);
-  std::vector<Tensor> bins;
-  for (int64_t i = 0; i < output; ++i) {
-    const int64_t begin = i * size / output, end = divide_up((i + 1) * size, output);
-    bins.push_back(maxima(slice(x, axis, begin, end), end - begin));
+  if (size % output == 0) return maxima(size / output, size / output);
+  // Bins have two or three lengths: all maxima of each length, and of those the ones at the bins'
+  // first elements.
+  const Tensor places = empty({output}, DType::i64);
+  int64_t* at = places.raw<int64_t>();
+  std::vector<Tensor> of_lengths;
+  int64_t first = 0;
+  for (int64_t length = size / output; length <= size / output + 2; ++length) {
+    bool any = false;
+    for (int64_t i = 0; i < output; ++i) {
+      const int64_t begin = i * size / output;
+      if (divide_up((i + 1) * size, output) - begin != length) continue;
+      at[i] = first + begin;
+      any = true;
+    }
+    if (!any) continue;
+    of_lengths.push_back(maxima(length, 1));
+    first += of_lengths.back().size(axis);
   }
-  return cat(bins, axis);
+  return index_select(cat(of_lengths, axis), axis, places);
 }
 
 Tensor adaptive_maxima(const char* op, const Tensor& x, Size2d output) {
   check_window(op, "output_size", output, 1);
-  if (x.size(2) < 1 || x.size(3) < 1) fail(op, "x has no pixels (x ", x, ")");
+  check_pixels(op, x, {x.size(2), x.size(3)});
+  if (x.numel() == 0) return adaptive_avg_pool2d(x, output);           // nothing either
+  (void)empty({x.size(0), x.size(1), output.h, output.w}, x.dtype());  // throws before work is done
   // Columns first: of equal maxima in a bin, the first one of the first row is found.
   return bin_maxima(bin_maxima(x, 3, output.w), 2, output.h);
 }

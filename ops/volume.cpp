@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operations of volumes, made of those of images.
+#include <algorithm>
 #include <vector>
 
 #include "../core/error.h"
 #include "../core/op_scope.h"
 #include "arithmetic.h"
 #include "conv.h"
+#include "gather.h"
 #include "in_place.h"
 #include "internal/conv.h"
 #include "internal/movement.h"
@@ -46,6 +48,15 @@ std::optional<Size2d> depth(const std::optional<Size3d>& size) {
   return size ? std::optional(Size2d{size->d, 1}) : std::nullopt;
 }
 
+// The numbers of the `batch` images of each of `count` depths.
+Tensor images_at(int64_t first, int64_t step, int64_t count, int64_t batch) {
+  const Tensor numbers = empty({count * batch}, DType::i64);
+  int64_t* number = numbers.raw<int64_t>();
+  for (int64_t i = 0; i < numbers.numel(); ++i)
+    number[i] = (first + i / batch * step) * batch + i % batch;
+  return numbers;
+}
+
 // N,C,D,H,W: `pool` of each depth's image, then `pool_depth` of images whose rows are the depths.
 template <class Pool, class PoolDepth>
 Tensor pooled(const char* op, const Tensor& x, const Pool& pool, const PoolDepth& pool_depth) {
@@ -63,9 +74,11 @@ Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
   const OpScope scope("conv3d", x, weight, bias, o);
   check_conv_operands("conv3d", x, weight, 5);
   const int64_t n = x.size(0), taps = weight.size(2), size = x.size(2);
-  if (o.stride.d < 1 || o.dilation.d < 1 || o.padding.d < 0) {
+  const int64_t largest = std::max({o.stride.d, o.dilation.d, o.padding.d, size, taps});
+  if (o.stride.d < 1 || o.dilation.d < 1 || o.padding.d < 0 || largest > INT32_MAX) {
     fail("conv3d", "along D stride is ", o.stride.d, ", dilation ", o.dilation.d, ", padding ",
-         o.padding.d, ", want at least 1, 1 and 0");
+         o.padding.d, ", want at least 1, 1 and 0, and all sizes less than 2^31 (x ", x,
+         ", weight ", weight, ")");
   }
   const int64_t reach = o.dilation.d * (taps - 1) + 1, padded = size + 2 * o.padding.d;
   if (size < 1 || taps < 1 || padded < reach) {
@@ -81,18 +94,11 @@ Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
                        kernels::conv_format(x.dtype()));
   Tensor y;
   for (int64_t t = 0; t < taps; ++t) {
-    std::vector<Tensor> seen;
     const int64_t first = t * o.dilation.d;
-    if (o.stride.d == 1) {
-      seen = {slice(images, 0, first * n, (first + output) * n)};
-    } else {
-      for (int64_t i = 0; i < output; ++i) {
-        const int64_t at = first + i * o.stride.d;
-        seen.push_back(slice(images, 0, at * n, (at + 1) * n));
-      }
-    }
-    const Tensor part = conv2d(seen.size() == 1 ? seen[0] : cat(seen), select(weight, 2, t),
-                               t == 0 ? bias : Tensor(),
+    const Tensor seen = o.stride.d == 1
+                            ? slice(images, 0, first * n, (first + output) * n)
+                            : index_select(images, 0, images_at(first, o.stride.d, output, n));
+    const Tensor part = conv2d(seen, select(weight, 2, t), t == 0 ? bias : Tensor(),
                                {.stride = image(o.stride),
                                 .padding = image(o.padding),
                                 .dilation = image(o.dilation),

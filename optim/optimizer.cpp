@@ -112,6 +112,13 @@ void Optimizer::zero_grad(bool set_to_none) {
   }
 }
 
+size_t Optimizer::existing(size_t group) const {
+  if (group >= params_.size()) {
+    fail(name_, "there is no group ", group, ", the optimizer has ", params_.size());
+  }
+  return group;
+}
+
 double* Optimizer::find_field(size_t group, const char* name) const {
   for (const OptionField& field : fields(group)) {
     if (std::strcmp(field.name, name) == 0) return field.number;
@@ -149,13 +156,13 @@ void Optimizer::set_momentum(double momentum, size_t group) {
 }
 
 double Optimizer::initial_lr(size_t group) {
-  if (!initial_lr_.at(group)) initial_lr_[group] = lr(group);
+  if (!initial_lr_[existing(group)]) initial_lr_[group] = lr(group);
   return *initial_lr_[group];
 }
 
 void Optimizer::set_initial_lr(double lr, size_t group) {
   check_option(name_, "initial_lr", lr);
-  initial_lr_.at(group) = lr;
+  initial_lr_[existing(group)] = lr;
 }
 
 Tensor& Optimizer::buffer(State& state, size_t i, const Tensor& param) {

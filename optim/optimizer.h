@@ -55,8 +55,8 @@ class Optimizer {
   void zero_grad(bool set_to_none = true);
 
   size_t num_groups() const { return params_.size(); }  ///< the number of parameter groups
-  /// The parameters of a group.
-  const std::vector<Tensor>& params(size_t group = 0) const { return params_.at(group); }
+  /// The parameters of a group. Throws Error, as all below, if there is no such group.
+  const std::vector<Tensor>& params(size_t group = 0) const { return params_[existing(group)]; }
 
   double lr(size_t group = 0) const;  ///< the learning rate of a group
   /// Sets the learning rate of every group, or of one. Throws Error if it is negative or not
@@ -97,6 +97,8 @@ class Optimizer {
   Optimizer(const char* name, std::vector<std::vector<Tensor>> params,
             std::vector<std::string> buffers, size_t always);
 
+  /// `group`. Throws Error if there is no such group.
+  size_t existing(size_t group) const;
   /// Updates one parameter; `grad` has its memory format.
   virtual void update(size_t group, const Tensor& param, const Tensor& grad, State& state) = 0;
   /// The named options of a group.
@@ -133,11 +135,11 @@ class OptimizerWith : public Optimizer {
   using Group = ParamGroup<Options>;  ///< parameters and their options
 
   /// The options of a group.
-  const Options& options(size_t group = 0) const { return options_.at(group); }
+  const Options& options(size_t group = 0) const { return options_[existing(group)]; }
   /// Replaces the options of a group. Throws Error if one is out of range.
   void set_options(const Options& options, size_t group = 0) {
     description_.validate(options);
-    options_.at(group) = options;
+    options_[existing(group)] = options;
   }
 
  protected:
@@ -163,10 +165,10 @@ class OptimizerWith : public Optimizer {
     return params;
   }
   std::vector<OptionField> fields(size_t group) const final {
-    return description_.fields(options_.at(group));
+    return description_.fields(options_[existing(group)]);
   }
   void set_fields(size_t group, const std::vector<double>& values, bool keep) final {
-    Options changed = options_.at(group);
+    Options changed = options_[existing(group)];
     size_t i = 0;
     for (const OptionField& field : description_.fields(changed)) field.set(values.at(i++));
     description_.validate(changed);

@@ -25,7 +25,7 @@ set(third_party
     "omp[.]h" "core/threads[.]cpp"
     "mpi[.]h" "mpi/.*[.]cpp")
 # Headers of the compiler and the system, for the files that need the machine itself.
-set(system_headers "(immintrin|cxxabi|pthread|unistd|fcntl|regex|sys/[a-z]+)[.]h")
+set(system_headers "(immintrin|cxxabi|pthread|unistd|fcntl|regex|sys/[a-z]+|sanitizer/asan_interface)[.]h")
 
 set(mistakes 0)
 macro(complain)
@@ -37,7 +37,7 @@ endmacro()
 # includes its own level and those below. So do the sources of the two lowest levels, which may
 # throw; tensor.cpp implements a tensor, which has an edge of the tape, so it sees the tape.
 set(core_levels
-    "version|dtype|shape|hooks|module_scope|counters|log|random|threads|internal/(counters|cpu|memory|onednn_compat|peaks)"
+    "version|dtype|shape|hooks|module_scope|counters|log|random|threads|internal/(counters|cpu|memory|onednn_compat|peaks|poison)"
     "error|internal/(convert|parallel|resources|storage)"
     "tensor|clone|state_dict|internal/(fill|onednn)")
 

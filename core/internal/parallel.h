@@ -14,7 +14,7 @@ namespace tern {
 inline constexpr int64_t kGrain = 32768;
 
 /// a / b, rounded up, for a >= 0 and b > 0.
-constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t divide_up(int64_t a, int64_t b) { return a / b + (a % b != 0); }
 
 /// A reference to a callable that outlives the call: what a loop body needs, without allocation.
 template <class Signature>

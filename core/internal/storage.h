@@ -43,13 +43,15 @@ class Storage {
 class ExternalStorage final : public Storage {
  public:
   ExternalStorage(void* data, size_t bytes, std::function<void(void*)> release)
-      : Storage(data, bytes), release_(std::move(release)) {}
+      : Storage(data ? data : &nothing_, bytes), given_(data), release_(std::move(release)) {}
   ~ExternalStorage() {
-    if (release_) release_(data());
+    if (release_) release_(given_);
   }
 
  private:
+  void* given_;
   std::function<void(void*)> release_;
+  double nothing_ = 0;  // no elements may lie at null, which memcpy must not be given
 };
 
 }  // namespace tern

@@ -2,6 +2,8 @@
 // How Python writes constructor arguments, for Module::extra_repr.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -35,18 +37,26 @@ inline std::string short_repr(Size3d size) {
   return size == Size3d(size.d) ? repr(size.d) : repr(size);
 }
 
-/// Throws Error unless all sizes are at least `least`.
+/// Throws Error unless all sizes are at least `least`, and less than 2^31, as operations want them.
+inline void require_at_least(const char* op, const char* name, Size3d size, int64_t least,
+                             const std::string& text) {
+  const auto [smallest, largest] = std::minmax({size.d, size.h, size.w});
+  if (smallest >= least && largest <= INT32_MAX) return;
+  fail(op, name, " is ", text, ", want at least ", least, " and less than 2^31");
+}
 inline void require_at_least(const char* op, const char* name, int64_t size, int64_t least) {
-  if (size < least) fail(op, name, " is ", size, ", want at least ", least);
+  require_at_least(op, name, Size3d(size), least, std::to_string(size));
 }
 inline void require_at_least(const char* op, const char* name, Size2d size, int64_t least) {
-  if (size.h >= least && size.w >= least) return;
-  fail(op, name, " is ", repr(size), ", want at least ", least);
+  require_at_least(op, name, {size.h, size.h, size.w}, least, repr(size));
+}
+inline void require_at_least(const char* op, const char* name, Size3d size, int64_t least) {
+  require_at_least(op, name, size, least, repr(size));
 }
 
-inline void require_at_least(const char* op, const char* name, Size3d size, int64_t least) {
-  if (size.d >= least && size.h >= least && size.w >= least) return;
-  fail(op, name, " is ", repr(size), ", want at least ", least);
+/// Throws Error unless so many layers are a net that a machine could hold.
+inline void require_layers(const char* op, int64_t count) {
+  if (count < 1 || count > 65536) fail(op, "num_layers is ", count, ", want 1 to 65536");
 }
 
 }  // namespace tern::nn

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "../../core/autograd.h"
 #include "../../core/error.h"
 #include "../../core/op_scope.h"
 #include "../../core/tensor.h"
@@ -35,6 +36,14 @@ inline void check_floating(const char* op, const char* name, const Tensor& x) {
 void check_operands(const char* op, const char* a_name, const Tensor& a, const char* b_name,
                     const Tensor& b);
 
+/// Throws Error naming `op` if running statistics ask for a gradient, which they do not get, while
+/// it would be recorded: they change in place.
+inline void check_statistic(const char* op, const char* name, const Tensor& v) {
+  if (!v.defined() || !v.requires_grad() || !grad_enabled()) return;
+  fail(op, name, " ", v, " requires a gradient, which there is none for running statistics: give ",
+       name, ".detach()");
+}
+
 /// As OpScope takes it.
 inline AttributeValue attribute_of(int64_t size) { return std::vector<int64_t>{size}; }
 inline AttributeValue attribute_of(Size2d size) { return std::vector<int64_t>{size.h, size.w}; }
@@ -54,6 +63,12 @@ inline void check_window(const char* op, const char* what, Size2d value, int64_t
     fail(op, what, " is {", value.h, ",", value.w, "}, want at least ", smallest,
          " and less than 2^31");
   }
+}
+
+/// Throws Error naming `op` unless images have pixels, and few enough for products of two sizes.
+inline void check_pixels(const char* op, const Tensor& x, Size2d size) {
+  if (size.h < 1 || size.w < 1) fail(op, "x has no pixels (x ", x, ")");
+  if (std::max(size.h, size.w) > INT32_MAX) fail(op, "x is ", x, ", want axes shorter than 2^31");
 }
 
 /// Applies f, written for N,C,H,W, to x in its data format.

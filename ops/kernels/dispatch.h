@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "../../core/internal/resources.h"
 #include "../../core/op_scope.h"
 #include "../backend.h"
 
@@ -21,14 +22,16 @@ namespace tern::kernels {
 inline bool fast_kernels(DType dtype) { return dtype == DType::f32 && !ReferenceKernels::active(); }
 
 /// fast(args...) if it takes these arguments and no ReferenceKernels lives on this thread, else
-/// reference(args...), by that name to the profiler.
+/// reference(args...), by that name to the profiler. Memory that a kernel does not get is an Error.
 template <class Fast, class Reference, class... Args>
 decltype(auto) dispatch(const Fast& fast, const Reference& reference, Args&&... args) {
-  if constexpr (std::is_invocable_v<const Fast&, Args&&...>) {
-    if (!ReferenceKernels::active()) return fast(std::forward<Args>(args)...);
-  }
-  OpScope::implementation("reference");
-  return reference(std::forward<Args>(args)...);
+  return with_resources("kernels", [&]() -> decltype(auto) {
+    if constexpr (std::is_invocable_v<const Fast&, Args&&...>) {
+      if (!ReferenceKernels::active()) return fast(std::forward<Args>(args)...);
+    }
+    OpScope::implementation("reference");
+    return reference(std::forward<Args>(args)...);
+  });
 }
 
 }  // namespace tern::kernels

@@ -89,11 +89,11 @@ void multiply_into(const product::Kernels<T>& kernels, const Product& p, const T
                           .add = p.add});
     return;
   }
-  // One row reads b once, and fastest as it lies.
-  const bool as_it_lies = p.m == 1 && !p.transpose_b && result.column_step == 1;
-  const int64_t most_columns = as_it_lies ? p.n : kernels.panel;
   const bool turn_a = p.transpose_a && a_step >= kLongStep && p.n > kernels.panel;
-  const bool transposed = p.transpose_a && !turn_a;
+  const bool transposed = p.transpose_a && !turn_a && !(p.m == 1 && a_step == 1);
+  // One row reads b once, and fastest as it lies, by the kernel that stops at the end of a row.
+  const bool as_it_lies = p.m == 1 && !transposed && !p.transpose_b && result.column_step == 1;
+  const int64_t most_columns = as_it_lies ? p.n : kernels.panel;
   const memory::Scratch turned(turn_a ? sizeof(T) * kRows * kDepth : 0);
   alignas(64) T packed[kDepth * kPanelBytes / sizeof(T)];
   for (int64_t row = 0; row < p.m; row += kRows) {

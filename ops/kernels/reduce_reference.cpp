@@ -10,7 +10,8 @@ namespace tern::kernels {
 template <class T>
 void sum_reference(const ReducePlan& plan, const T* x, double divisor, SumOf<T>* y) {
   using R = SumOf<T>;
-  using Accumulator = std::conditional_t<std::is_floating_point_v<R>, double, R>;
+  // Integers wrap around, as unsigned ones do.
+  using Accumulator = std::conditional_t<std::is_floating_point_v<R>, double, uint64_t>;
   Eigen::ArrayX<Accumulator> total(plan.output_count());
   const LoopNest nest = plan.nest();
   const int64_t step = nest.run_stride(1);

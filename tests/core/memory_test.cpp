@@ -10,6 +10,9 @@
 
 #include "support.h"
 
+// Of the address sanitizer, if the program is built with it.
+extern "C" __attribute__((weak)) int __asan_address_is_poisoned(const volatile void* address);
+
 using namespace tern;
 
 using tern::test::expect_error;
@@ -37,6 +40,27 @@ TEST(Memory, ManySizesShareAFewClasses) {
 TEST(Memory, IsAligned) {
   for (int64_t size : {1, 3, 1000, 100000, 5000000}) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(empty({size}).raw_data()) % 64, 0u);
+  }
+}
+
+// It reports whoever uses a block that is free, or reads behind the end of one.
+TEST(Memory, TheAddressSanitizerSeesWhatIsNobodys) {
+  const bool sanitized = &__asan_address_is_poisoned != nullptr;
+  const auto poisoned = [&](const void* p) {
+    return sanitized && __asan_address_is_poisoned(p) != 0;
+  };
+  for (const int64_t size : {25, 1000, 3'000'000}) {
+    Tensor x = empty({size});
+    const float* values = x.raw<float>();
+    EXPECT_FALSE(poisoned(values));
+    EXPECT_FALSE(poisoned(values + size - 1));
+    EXPECT_EQ(poisoned(values + size + 2), sanitized);
+    x = {};
+    EXPECT_EQ(poisoned(values), sanitized);
+    EXPECT_EQ(poisoned(values + size / 2), sanitized);
+    x = empty({size});  // the same block
+    EXPECT_EQ(x.raw<float>(), values);
+    EXPECT_FALSE(poisoned(values + size / 2));
   }
 }
 

@@ -5,11 +5,10 @@
 #include <tern/tern.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <regex>
 #include <set>
 #include <thread>
 
+#include "declared.h"
 #include "op_recorder.h"
 #include "operations.h"
 #include "support.h"
@@ -22,7 +21,6 @@ using tern::test::do_again;
 using tern::test::expect_error;
 using tern::test::Operation;
 using tern::test::OpRecorder;
-using tern::test::read_file;
 using tern::test::Recorded;
 
 /// Values, shape, dtype and format.
@@ -72,34 +70,8 @@ TEST(OpScope, EveryOperationReportsItself) {
   }
 }
 
-/// Names of functions and methods in public headers that give or change tensors, by how often.
-std::map<std::string, int> declared_operations() {
-  namespace fs = std::filesystem;
-  const fs::path root = TERN_SOURCE_DIR;
-  std::vector<fs::path> headers{root / "core/tensor.h", root / "ops/internal/attention.h",
-                                root / "ops/internal/conv_batch_norm.h",
-                                root / "ops/internal/rnn.h"};
-  for (const auto& entry : fs::directory_iterator(root / "ops")) {
-    if (entry.path().extension() == ".h") headers.push_back(entry.path());
-  }
-  const std::regex function(
-      R"((?:^|\n)(?:inline )?(?:Tensor|std::vector<Tensor>|std::pair<Tensor, Tensor>|std::tuple<Tensor[^\n]*>|\[\[nodiscard\]\] Tensor) (operator.|\w+)\()");
-  const std::regex method(R"(\n  (?:Tensor|std::vector<Tensor>) (\w+)\([^\n]*\) const)");
-  const std::regex in_place(R"(\n  void (\w+_)\()");
-  std::map<std::string, int> names;
-  for (const fs::path& header : headers) {
-    const std::string text = read_file(header.string());
-    for (const std::regex* pattern : {&function, &method, &in_place}) {
-      for (std::sregex_iterator i(text.begin(), text.end(), *pattern), end; i != end; ++i) {
-        ++names[(*i)[1]];
-      }
-    }
-  }
-  return names;
-}
-
 TEST(OpScope, TheListOfOperationsIsComplete) {
-  std::map<std::string, int> declared = declared_operations();
+  std::map<std::string, int> declared = tern::test::declared_operations(TERN_SOURCE_DIR);
   EXPECT_GT(declared.size(), 80u) << "the headers are read";
   // They compute nothing: memory as it is, and what a backward pass left; or by others alone.
   for (const char* name : {"empty", "empty_like", "grad", "composed_recurrent"})

@@ -510,6 +510,13 @@ TEST(DataLoader, ValidatesOptions) {
                        "null pointer"));
   DataLoader loader(numbers(5), {.batch_size = 8});
   EXPECT_EQ(loader.size(), 1);
+  for (const int64_t epoch : {int64_t{-1}, std::numeric_limits<int64_t>::max()}) {
+    EXPECT_TRUE(contains(message_of([&] { loader.set_epoch(epoch); }), "the epoch is"));
+    StateDict dict = loader.state_dict();
+    dict.set("epoch", tensor(std::vector<int64_t>{epoch}, Shape{}));
+    EXPECT_THROW(loader.load_state_dict(dict), Error);
+  }
+  EXPECT_EQ(loader.epoch(), 0);
 }
 
 // The batches after an interruption are those of an undisturbed loop, in both epochs.

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "stripes.h"
 #include "support.h"
 
 using namespace tern;
@@ -44,33 +45,9 @@ class Examples : public ::testing::Test {
   fs::path make_data(int64_t train, int64_t test) const {
     const fs::path data = dir_ / "data";
     fs::create_directories(data);
-    write_idx(data, "train", train);
-    write_idx(data, "t10k", test);
+    tern::test::write_stripes(data, "train", train);
+    tern::test::write_stripes(data, "t10k", test);
     return data;
-  }
-
-  static void write_idx(const fs::path& data, const std::string& part, int64_t count) {
-    const auto big_endian = [](int64_t value) {
-      std::string bytes(4, '\0');
-      for (int i = 0; i < 4; ++i)
-        bytes[static_cast<size_t>(i)] = static_cast<char>(value >> (24 - 8 * i));
-      return bytes;
-    };
-    std::ofstream images(data / (part + "-images-idx3-ubyte"), std::ios::binary);
-    std::ofstream labels(data / (part + "-labels-idx1-ubyte"), std::ios::binary);
-    images << big_endian(0x803) << big_endian(count) << big_endian(28) << big_endian(28);
-    labels << big_endian(0x801) << big_endian(count);
-    Generator random(1);
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t label = i % 10;
-      labels << static_cast<char>(label);
-      std::string image(28 * 28, '\0');
-      for (size_t p = 0; p < image.size(); ++p) {
-        const bool stripe = static_cast<int64_t>(p / 28) / 2 == label + 1;
-        image[p] = static_cast<char>(random.integer(100) + (stripe ? 100 : 0));
-      }
-      images << image;
-    }
   }
 
   // Bad input ends with one line that says what is wrong, and leaves no results behind.

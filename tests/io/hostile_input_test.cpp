@@ -2,20 +2,20 @@
 // Every reader of weights against files cut off at every byte and files damaged at random: each
 // gives tensors or an Error that names the file. TERN_MUTATIONS=1000000 tries more than a test has
 // time for.
-#include <fcntl.h>
-#include <sys/resource.h>
 #include <tern/tern.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 
+#include "damage.h"
 #include "support.h"
 #include "weight_files.h"
 
 using namespace tern;
 using tern::test::contains;
+using tern::test::damaged;
+using tern::test::LittleMemory;
+using tern::test::overwrite;
 using tern::test::read_file;
 using tern::test::weight_file;
 
@@ -31,32 +31,13 @@ int mutations() {
   return text ? std::atoi(text) : kDefault;
 }
 
-/// At most 2 GB of addresses for as long as it lives. The address sanitizer takes more for itself.
-class SmallMemory {
- public:
-  SmallMemory() {
-    getrlimit(RLIMIT_AS, &before_);
-#ifndef __SANITIZE_ADDRESS__
-    rlimit small = before_;
-    small.rlim_cur = rlim_t{2} << 30;
-    setrlimit(RLIMIT_AS, &small);
-#endif
-  }
-  ~SmallMemory() { setrlimit(RLIMIT_AS, &before_); }
-  SmallMemory(const SmallMemory&) = delete;
-  SmallMemory& operator=(const SmallMemory&) = delete;
-
- private:
-  rlimit before_{};
-};
-
 class HostileInput : public tern::test::WeightFiles {
  protected:
   using Load = StateDict (*)(const std::string&);
 
   /// Whether these bytes load; all elements of what does are read.
   bool loads(Load load, const std::string& bytes) {
-    write(bytes);
+    overwrite(file_, bytes);
     try {
       for (const auto& [name, x] : load(file_)) {
         volatile char sum = 0;
@@ -76,85 +57,23 @@ class HostileInput : public tern::test::WeightFiles {
 
   /// How many of all beginnings of a file load.
   int beginnings_that_load(Load load, const std::string& whole) {
-    const SmallMemory small;
+    const LittleMemory little(size_t{2} << 30);
     EXPECT_TRUE(loads(load, whole));
     int count = 0;
     for (size_t size = 0; size < whole.size(); ++size) count += loads(load, whole.substr(0, size));
     return count;
   }
 
-  // Overwrites the file: file systems flush one that is truncated to nothing and written again.
-  void write(const std::string& bytes) const {
-    const int file = open(file_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    const auto size = static_cast<ssize_t>(bytes.size());
-    if (file < 0 || pwrite(file, bytes.data(), bytes.size(), 0) != size ||
-        ftruncate(file, size) != 0 || close(file) != 0) {
-      fail("test", "cannot write ", file_);
-    }
-  }
-
   size_t random(size_t bound) {
     return static_cast<size_t>(random_.integer(static_cast<int64_t>(bound)));
   }
 
-  // Damage as it happens and as an attacker makes it: bits, numbers, and parts that come twice, are
-  // missing or lie elsewhere.
-  std::string mutate(std::string bytes) {
-    constexpr uint64_t kNumbers[] = {0,
-                                     1,
-                                     2,
-                                     127,
-                                     128,
-                                     255,
-                                     256,
-                                     0x7fff,
-                                     0xffff,
-                                     0x7fffffff,
-                                     1u << 31,
-                                     0xffffffff,
-                                     0xfffffff0,
-                                     uint64_t(1) << 62,
-                                     uint64_t(1) << 63,
-                                     ~uint64_t{0}};
-    for (size_t count = 1 + random(3); count > 0 && !bytes.empty(); --count) {
-      const size_t at = random(bytes.size());
-      const size_t length = 1 + random(std::min<size_t>(bytes.size() - at, 64));
-      switch (random(7)) {
-        case 0:
-          bytes[at] = static_cast<char>(bytes[at] ^ (1 << random(8)));
-          break;
-        case 1:
-          bytes[at] = static_cast<char>(random(256));
-          break;
-        case 2: {
-          const uint64_t number =
-              random(4) == 0 ? bytes.size() : kNumbers[random(std::size(kNumbers))];
-          const size_t width = size_t{1} << random(4);
-          std::memcpy(&bytes[at], &number, std::min(width, bytes.size() - at));
-          break;
-        }
-        case 3:
-          bytes.erase(at, length);
-          break;
-        case 4:
-          bytes.insert(at, bytes.substr(at, length));
-          break;
-        case 5:
-          bytes.insert(at, bytes.substr(random(bytes.size()), length));
-          break;
-        default:
-          bytes.replace(at, length, bytes.substr(random(bytes.size()), length));
-      }
-    }
-    return bytes;
-  }
-
   void survives(Load load, const std::string& whole) {
-    const SmallMemory small;
+    const LittleMemory little(size_t{2} << 30);
     int loaded = 0;
     const int rounds = mutations();
     for (int i = 0; i < rounds; ++i) {
-      const std::string bytes = mutate(whole);
+      const std::string bytes = damaged(whole, random_);
       loaded += loads(load, bytes);
       if (HasFailure()) {
         std::ofstream(::testing::TempDir() + "hostile_input", std::ios::binary) << bytes;

@@ -260,6 +260,18 @@ TEST(ImageLayers, RejectArgumentsThatCannotWork) {
          nn::MaxPool3d({1, 2, 2}, {.padding = {1, 0, 0}});
        }},
       {"[AdaptiveAvgPool3d] output_size is (0, 0, 0)", [] { nn::AdaptiveAvgPool3d(0); }},
+      {"[MaxPool1d] padding is 4611686018427387904, want at least 0 and less than 2^31",
+       [] { nn::MaxPool1d(3, {.padding = int64_t{1} << 62}); }},
+      {"[Conv2d] padding is (1, 9223372036854775807), want at least 0 and less than 2^31",
+       [] {
+         nn::Conv2d(1, 1, 3, {.padding = {1, INT64_MAX}, .padding_mode = PadMode::reflect});
+       }},
+      {"[ConvTranspose2d] dilation is (9223372036854775807, 9223372036854775807)",
+       [] { nn::ConvTranspose2d(1, 1, 3, {.dilation = INT64_MAX}); }},
+      {"fewer than 2^31",
+       [] {
+         nn::ConvTranspose1d(1, 1, 3)(zeros({0, 1, int64_t{1} << 62}), 4);
+       }},
       {"[ReflectionPad2d] padding is -1", [] { nn::ReflectionPad2d(-1); }},
       {"[ZeroPad2d] padding has 2 numbers",
        [] {

@@ -356,6 +356,12 @@ TEST(Init, EmptyTensorsStayEmpty) {
   EXPECT_NO_THROW(init::xavier_normal_(zeros({3, 0})));
   EXPECT_NO_THROW(init::orthogonal_(zeros({0, 0})));
   EXPECT_NO_THROW(init::dirac_(zeros({2, 0, 3, 3})));
+  for (const Shape& shape : {Shape{int64_t{1} << 40, 0}, Shape{0, int64_t{1} << 40}}) {
+    EXPECT_NO_THROW(init::sparse_(zeros(shape), 0.5));
+    EXPECT_NO_THROW(init::orthogonal_(zeros(shape)));
+    EXPECT_NO_THROW(init::eye_(zeros(shape)));
+    EXPECT_NO_THROW(init::trunc_normal_(zeros(shape)));
+  }
 }
 
 }  // namespace

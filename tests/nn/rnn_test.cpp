@@ -434,7 +434,9 @@ TEST(Recurrent, StepsAskForNoNewMemory) {
 
 TEST(Recurrent, ErrorsSayWhatIsWanted) {
   expect_error([] { nn::LSTM(0, 4); }, "input_size is 0 and hidden_size is 4, want at least 1");
-  expect_error([] { nn::GRU(3, 4, {.num_layers = 0}); }, "num_layers is 0, want at least 1");
+  expect_error([] { nn::GRU(3, 4, {.num_layers = 0}); }, "num_layers is 0, want 1 to 65536");
+  expect_error([] { nn::RNN(3, 4, {.num_layers = INT64_MAX}); }, "want 1 to 65536");
+  expect_error([] { nn::GRU(3, INT64_MAX - 1); }, "want at least 1 of each and less than 2^31");
   expect_error([] { nn::RNN(3, 4, {.dropout = 1.5}); }, "dropout is 1.5, want a probability");
   expect_error([] { nn::LSTM(3, 4, {.proj_size = 4}); }, "proj_size is 4, want 0");
   expect_error([] { nn::GRUCell(3, 0); }, "[GRUCell] input_size is 3 and hidden_size is 0");

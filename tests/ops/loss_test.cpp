@@ -136,9 +136,10 @@ TEST(CrossEntropy, MaskedClasses) {
 
 // Short rows of which a thread may begin with any.
 TEST(CrossEntropy, TheSameBitsForEveryNumberOfThreads) {
-  for (const int64_t width : {2, 3, 5, 10, 17, 100}) {
-    const Tensor x = values({4001, width}, 1).to(DType::f32);
-    const Tensor classes = argmax(values({4001, width}, 2), 1);
+  for (const Shape& shape : {Shape{4001, 2}, Shape{4001, 3}, Shape{4001, 5}, Shape{4001, 10},
+                             Shape{4001, 17}, Shape{4001, 100}, Shape{16, 5, 16, 16}}) {
+    const Tensor x = values(shape, 1).to(DType::f32);
+    const Tensor classes = argmax(values(shape, 2), 1);
     expect_thread_invariant(
         [&] { return cross_entropy(x * 3.0, classes, {.reduction = Reduction::none}); });
     expect_thread_invariant([&] {

@@ -414,4 +414,20 @@ TEST(Clip, NonFiniteGradientsSpreadOrThrow) {
   expect_error([&] { optim::clip_grad_value_({a}, -1.0); }, "clip_value is -1");
 }
 
+TEST(Optimizer, AGroupThatIsNotThereIsAnError) {
+  optim::SGD sgd({ones({1}).set_requires_grad()}, {.lr = 0.5});
+  const char* message = "[optim::SGD] there is no group 1, the optimizer has 1";
+  expect_error([&] { (void)sgd.params(1); }, message);
+  expect_error([&] { (void)sgd.options(1); }, message);
+  expect_error([&] { sgd.set_options({}, 1); }, message);
+  expect_error([&] { (void)sgd.lr(1); }, message);
+  expect_error([&] { sgd.set_lr(1, 1); }, message);
+  expect_error([&] { (void)sgd.momentum(1); }, message);
+  expect_error([&] { sgd.set_momentum(0.5, 1); }, message);
+  expect_error([&] { (void)sgd.initial_lr(1); }, message);
+  expect_error([&] { sgd.set_initial_lr(1, 1); }, message);
+  const optim::StepLR schedule(sgd, 1);
+  expect_error([&] { (void)schedule.last_lr(1); }, message);
+}
+
 }  // namespace

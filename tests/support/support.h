@@ -7,6 +7,7 @@
 #include <tern/core/autograd.h>
 #include <tern/core/error.h>
 #include <tern/core/tensor.h>
+#include <tern/core/threads.h>
 #include <tern/ops/arithmetic.h>
 
 #include <algorithm>
