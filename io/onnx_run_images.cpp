@@ -239,6 +239,14 @@ Tensor average_windows(const Tensor& x, const Windows& w, bool count) {
                      .count_include_pad = count});
 }
 
+Windows pooling_windows(const OnnxCallIn& in) {
+  Windows w = windows_of(in, in.x(), in.integers("kernel_shape"));
+  for (size_t d = 0; d < w.axes(); ++d) {
+    if (std::max(w.begin[d], w.end[d]) >= w.reach(d)) in.refuse("has windows of padding alone");
+  }
+  return w;
+}
+
 // Tern pads both sides alike, by half the window at most.
 bool is_native(const Windows& w) {
   for (size_t d = 0; d < w.axes(); ++d) {
@@ -250,7 +258,7 @@ bool is_native(const Windows& w) {
 OnnxResults max_pool(const OnnxCallIn& in) {
   Tensor x = in.x();
   if (in.wants(1)) in.refuse("gives the places of the maxima");
-  Windows w = windows_of(in, x, in.integers("kernel_shape"));
+  Windows w = pooling_windows(in);
   const DType dtype = x.dtype();
   if (!is_floating(dtype)) x = x.to(DType::f64);
   if (!is_native(w)) {
@@ -262,7 +270,7 @@ OnnxResults max_pool(const OnnxCallIn& in) {
 
 OnnxResults average_pool(const OnnxCallIn& in) {
   const Tensor& x = in.x();
-  Windows w = windows_of(in, x, in.integers("kernel_shape"));
+  Windows w = pooling_windows(in);
   const bool count = in.integer("count_include_pad", 0) != 0;
   if (std::any_of(w.dilation.begin(), w.dilation.end(), [](int64_t d) { return d != 1; })) {
     in.refuse("averages windows with holes (dilations)");
