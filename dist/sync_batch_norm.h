@@ -37,3 +37,10 @@ class SyncBatchNorm : public nn::ModuleOf<SyncBatchNorm, nn::BatchNorm> {
 };
 
 }  // namespace tern::dist
+
+namespace tern::nn {
+
+using dist::convert_sync_batch_norm;  ///< the name that torch users look for
+using dist::SyncBatchNorm;            ///< the name that torch users look for
+
+}  // namespace tern::nn

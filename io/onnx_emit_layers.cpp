@@ -260,6 +260,7 @@ const std::map<std::string, std::string>& not_exported() {
       {"cross_entropy", loss},
       {"mse_loss", loss},
       {"nll_loss", loss},
+      {"ctc_loss", loss},
       {"binary_cross_entropy", loss},
       {"masked_select", values},
       {"nonzero", values},

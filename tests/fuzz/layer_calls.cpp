@@ -114,6 +114,10 @@ void add_losses(Calls& calls) {
     return use(d, nn::MarginRankingLoss(d.real(), d.reduction()), d.tensor(sizes), d.tensor(sizes),
                d.tensor(sizes));
   });
+  calls.add("CTCLoss", [](Draw& d) {
+    return use(d, nn::CTCLoss({.blank = d.integer(0, 2), .reduction = d.reduction()}),
+               d.floating().tensor({4, 2, 3}), d.ids({2, 2}, 3), d.ids({2}, 5), d.ids({2}, 3));
+  });
   calls.add("TripletMarginLoss", [](Draw& d) {
     const Sizes sizes = d.floating().sizes(2);
     return use(d, nn::TripletMarginLoss({.margin = d.real(), .p = d.real(0, 3)}), d.tensor(sizes),

@@ -139,6 +139,15 @@ void add_losses(Calls& calls) {
     const std::vector<int64_t> sizes = d.floating().sizes(2);
     return kl_div(d.tensor(sizes), d.fraction(sizes), d.reduction(), d.flag());
   });
+  calls.add("ctc_loss", [](Draw& d) {
+    const int64_t steps = d.length(), batch = d.length(), classes = d.length();
+    const int64_t longest = d.length();
+    const Tensor log_p = log_softmax(d.floating().tensor({steps, batch, classes}), -1);
+    return ctc_loss(
+        log_p, d.ids({batch, longest}, classes), d.ids({batch}, steps + 1),
+        d.ids({batch}, longest + 1),
+        {.blank = d.integer(0, 2), .reduction = d.reduction(), .zero_infinity = d.flag()});
+  });
   calls.add("margin_ranking_loss", [](Draw& d) {
     const std::vector<int64_t> sizes = d.floating().sizes(1);
     return margin_ranking_loss(d.tensor(sizes), d.tensor(sizes), d.tensor(sizes), d.real(),

@@ -691,6 +691,13 @@ const std::map<std::string, Again>& table() {
        [](const Recorded& op) {
          return kl_div(op.in(0), op.in(1), reduction(op), op.get<bool>("log_target"));
        }},
+      {"ctc_loss",
+       [](const Recorded& op) {
+         return ctc_loss(op.in(0), op.in(1), op.in(2), op.in(3),
+                         {.blank = op.get<int64_t>("blank"),
+                          .reduction = reduction(op),
+                          .zero_infinity = op.get<bool>("zero_infinity")});
+       }},
       {"margin_ranking_loss",
        [](const Recorded& op) {
          return margin_ranking_loss(op.in(0), op.in(1), op.in(2), op.get<double>("margin"),

@@ -316,6 +316,12 @@ std::vector<Operation> all_operations() {
        [=] { return smooth_l1_loss(a, b, Reduction::sum, 0.3); }},
       {"huber_loss", "huber_loss", [=] { return huber_loss(a, b, Reduction::sum, 0.3); }},
       {"kl_div", "kl_div", [=] { return kl_div(a, b, Reduction::sum, true); }},
+      {"ctc_loss", "ctc_loss",
+       [=] {
+         const Tensor labels = tensor(std::vector<int64_t>{1, 2}, {2, 1});
+         return ctc_loss(log_softmax(reshape(a, {12, 2, 4}), -1), labels, full({2}, 3, DType::i64),
+                         full({2}, 1, DType::i64), {.reduction = Reduction::sum});
+       }},
       {"margin_ranking_loss", "margin_ranking_loss",
        [=] { return margin_ranking_loss(a, b, a, 0.3); }},
       {"triplet_margin_loss", "triplet_margin_loss",
