@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "batch_norm.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "../core/autograd.h"
@@ -86,7 +87,9 @@ Tensor BatchNorm::run(bool with_relu, const Tensor& x) {
   const std::optional<bool>& forced = options_.use_batch_statistics;
   const bool batch = !has_fixed_statistics();
   const bool update = track && batch && (training || forced.has_value()) && !recomputing();
-  const int64_t batches = track ? num_batches_tracked_.item<int64_t>() + 1 : 1;
+  // A loaded count may be any number.
+  const int64_t batches =
+      track ? std::min(num_batches_tracked_.item<int64_t>(), INT64_MAX - 1) + 1 : 1;
   const uint64_t version = track ? running_mean_.version() : 0;
   const tern::BatchNormOptions options{.training = batch,
                                        .update_running = update,

@@ -115,8 +115,10 @@ Tensor InstanceNorm::forward(const Tensor& x) {
   const Tensor y =
       instance_norm(batch, running_mean_, running_var_, weight_, bias_,
                     {.use_input_stats = own, .momentum = options_.momentum, .eps = options_.eps});
-  if (own && num_batches_tracked_.defined() && x.numel() > 0 && !recomputing())
-    num_batches_tracked_.mutable_data<int64_t>()[0] += 1;
+  if (own && num_batches_tracked_.defined() && x.numel() > 0 && !recomputing()) {
+    int64_t& count = num_batches_tracked_.mutable_data<int64_t>()[0];
+    if (count < INT64_MAX) ++count;  // a loaded count may be any number
+  }
   return single ? squeeze(y, 0) : y;
 }
 

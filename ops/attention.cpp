@@ -165,6 +165,13 @@ class AttentionNode final : public FusedNode {
     const Tensor dy = contiguous(given_dy), log_sum_exp = log_sum_exp_.get();
     const kernel::Shape& s = problem_.shape;
     const bool packed = problem_.packed;
+    if (y.numel() == 0) {
+      const auto zero = [&](size_t i, const Tensor& x) {
+        return needs(i) ? zeros_like(x) : Tensor();
+      };
+      if (packed) return {zero(0, q)};
+      return {zero(0, q), zero(1, k), zero(2, v)};
+    }
     Gradients gradients{empty_like(q)};
     if (!packed) gradients.insert(gradients.end(), {empty_like(k), empty_like(v)});
     const Tensor& dk = packed ? gradients[0] : gradients[1];
@@ -210,14 +217,18 @@ Tensor attend(const Problem& problem, const Tensor& q, const Tensor& k, const Te
     return problem.lines_of(composed_of_lines(problem, q, k, v, mask).first, result);
   }
   const Tensor y = empty(result, q.dtype());
-  const Tensor log_sum_exp = empty({s.batch, s.heads, s.queries}, q.dtype());
-  OpScope::flops(2.0 * static_cast<double>(log_sum_exp.numel() * s.keys) *
-                 static_cast<double>(s.width + s.value_width));
-  visit_floating(q.dtype(), [&]<class T>(T) {
-    kernel::forward<T>(view<T>(problem, q, k, v, mask),
-                       problem.rows(y.raw<T>(), s.queries, s.value_width, -1),
-                       log_sum_exp.raw<T>());
-  });
+  // A result without elements takes no loop, however many queries and keys there are.
+  const Tensor log_sum_exp =
+      y.numel() == 0 ? empty({0}, q.dtype()) : empty({s.batch, s.heads, s.queries}, q.dtype());
+  if (y.numel() > 0) {
+    OpScope::flops(2.0 * static_cast<double>(log_sum_exp.numel() * s.keys) *
+                   static_cast<double>(s.width + s.value_width));
+    visit_floating(q.dtype(), [&]<class T>(T) {
+      kernel::forward<T>(view<T>(problem, q, k, v, mask),
+                         problem.rows(y.raw<T>(), s.queries, s.value_width, -1),
+                         log_sum_exp.raw<T>());
+    });
+  }
   if (problem.packed) {
     return record<AttentionNode>(y, {q}, problem, q, k, v, mask, y, log_sum_exp);
   }
@@ -235,7 +246,7 @@ kernel::Dropout dropout_of(const AttentionOptions& options, const kernel::Shape&
   if (options.dropout_p == 0) return {};
   Generator& generator = default_generator();
   const Generator::State state = generator.state();
-  const int64_t count = shape.batch * shape.heads * shape.queries * shape.keys;
+  const int64_t count = Shape{shape.batch, shape.heads, shape.queries, shape.keys}.numel();
   return {options.dropout_p, state, generator.reserve((count + 1) / 2)};
 }
 

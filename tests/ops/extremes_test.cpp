@@ -177,6 +177,18 @@ TEST(Extremes, NormsOfNothingWithManyChannels) {
   EXPECT_EQ(weight.grad().to_vector<float>(), std::vector<float>(3));
 }
 
+TEST(Extremes, ACountOfBatchesThatWasLoadedDoesNotOverflow) {
+  const auto expect_kept = [](auto norm) {
+    for (const auto& [name, buffer] : norm.named_buffers()) {
+      if (name == "num_batches_tracked") buffer.copy_(tensor({INT64_MAX}, Shape{}));
+    }
+    norm(randn({2, 3, 4, 4}));
+    EXPECT_EQ(norm.buffer("num_batches_tracked").template item<int64_t>(), INT64_MAX);
+  };
+  expect_kept(nn::BatchNorm2d(3));
+  expect_kept(nn::InstanceNorm2d(3, {.track_running_stats = true}));
+}
+
 TEST(Extremes, RunningStatisticsThatRequireAGradientAreAnError) {
   const Tensor x = randn({4, 2, 3}), mean = zeros({2}).set_requires_grad(), var = ones({2});
   const auto in_all_ways = [&](const Tensor& m, const Tensor& v) {
@@ -199,6 +211,23 @@ TEST(Extremes, RunningStatisticsThatRequireAGradientAreAnError) {
   in_all_ways(mean.detach(), var);
   const NoGrad no_grad;
   in_all_ways(mean, var);
+}
+
+TEST(Extremes, AttentionWithoutElementsTakesNoLoop) {
+  const auto expect_zeros = [](const Tensor& q, const Tensor& k, const Tensor& v) {
+    for (const Tensor& x : {q, k, v}) x.set_requires_grad();
+    const Tensor y = scaled_dot_product_attention(q, k, v);
+    EXPECT_EQ(y.numel(), 0);
+    sum(y).backward();
+    for (const Tensor& x : {q, k, v}) EXPECT_EQ(sum(abs(x.grad())).item<float>(), 0);
+  };
+  expect_zeros(zeros({0, kHuge, 4}), zeros({0, kHuge, 4}), zeros({0, kHuge, 4}));
+  expect_zeros(zeros({1, kHuge, 0}), zeros({1, kHuge, 0}), zeros({1, kHuge, 0}));
+  expect_zeros(ones({1, 2, 3}), ones({1, 2, 3}), zeros({1, 2, 0}));
+  const ReferenceKernels reference;
+  expect_zeros(zeros({0, kHuge, 4}), zeros({0, kHuge, 4}), zeros({0, kHuge, 4}));
+  const Tensor x = zeros({1, kHuge, 0});
+  EXPECT_THROW(scaled_dot_product_attention(x, x, x, {}, {.dropout_p = 0.5}), Error);
 }
 
 TEST(Extremes, Conv2dBatchNormWithoutStatisticsIsAnError) {
