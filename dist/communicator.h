@@ -17,10 +17,10 @@ namespace tern::dist {
 
 /// The ranks of a group, and what they do together. A handle: copies mean the same group.
 ///
-///     dist::Communicator world;                             // one rank: everything returns at
-///     once dist::run_threads(4, [](dist::Communicator world) {   // four threads of this program
-///     mpi::Session session; dist::Communicator world = session.world();     // processes
-///     (tern::mpi)
+///     dist::Communicator world;                  // one rank: everything returns at once
+///     dist::run_threads(4, f);                   // f(world) in four threads of this program
+///     const mpi::Session session;                // processes (tern::mpi):
+///     f(session.world());
 ///
 /// Every rank calls the same functions in the same order. Where one calls another function, or
 /// gives another size, all get an Error that says what each was about to do; one that does not come

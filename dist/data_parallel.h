@@ -45,8 +45,7 @@ struct DataParallelOptions {
 ///     }
 ///
 /// * Parameters and buffers become those of rank 0 at first. Throws Error if the nets or the
-/// options
-///   differ, and says where.
+///   options differ, and says where.
 /// * Ranks may have different numbers of examples, also none: every example counts as much.
 /// * A parameter that this rank's loss does not depend on has a gradient of zeros here; one that no
 ///   rank's depends on keeps what it had.
