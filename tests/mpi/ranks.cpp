@@ -121,8 +121,8 @@ TEST(Mpi, SavesAndLoads) {
 
 /// What goes wrong on rank 1, in the middle of a training.
 void go_wrong(const std::string& how) {
-  world.set_deadlines({.warn_after = 0.5, .give_up_after = how == "hang" ? 1.0 : 30.0});
   world.barrier("the beginning");
+  world.set_deadlines({.warn_after = 0.5, .give_up_after = how == "hang" ? 1.0 : 30.0});
   if (world.rank() == 1) {
     if (how == "hang") std::this_thread::sleep_for(std::chrono::seconds(300));
     if (how == "kill") raise(SIGKILL);
