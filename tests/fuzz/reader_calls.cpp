@@ -28,6 +28,8 @@ class Files {
     io::save_safetensors(dict, path("some.safetensors"), {{"format", "pt"}});
     io::save_checkpoint(path("checkpoint.safetensors"),
                         {.model = dict, .random = Generator::State{1, 2, 3}, .epoch = 4});
+    io::save_onnx(nn::Sequential(nn::Conv2d(1, 2, 3), nn::BatchNorm2d(2), nn::ReLU()),
+                  {ones({2, 1, 5, 5})}, path("net.onnx"));
     const std::string magic("\0\0\x08\x03\0\0\0\2\0\0\0\3\0\0\0\4", 16);
     write("images.idx", magic + std::string(24, '\7'));
     write("labels.idx", std::string("\0\0\x08\x01\0\0\0\2\0\1", 10));
@@ -110,6 +112,8 @@ Calls readers() {
                                  "arrays.npz", "nested_legacy.pt", "torchscript.pt"});
     return tensors_of(io::load_weights(damaged(d, name)));
   });
+  calls.add("load_onnx",
+            [](Draw& d) { return tensors_of(io::load_onnx(damaged(d, "net.onnx")).state_dict()); });
   calls.add("rename", [](Draw& d) {
     const StateDict dict{{"a.b", ones({1})}, {"a.c", ones({2})}};
     const StateDict other = io::rename(dict, {{d.text("^a\\.(.)"), d.text("\\1")}});
