@@ -408,10 +408,10 @@ void LBFGS::load_state_dict(const StateDict& dict) {
     for (const auto& [name, list] :
          {std::pair("old_dirs", &loaded.changes), std::pair("old_stps", &loaded.steps)}) {
       const Tensor all = flat(find(name, {history, history > 0 ? size : 0}));
-      visit_floating(all.dtype(), [&, list = list]<class T>(T) {
+      visit_floating(all.dtype(), [&, into = list]<class T>(T) {
         for (int64_t i = 0; i < history; ++i) {
-          list->push_back(empty({size}, all.dtype()));
-          std::copy_n(all.raw<T>() + i * size, size, list->back().template raw<T>());
+          into->push_back(empty({size}, all.dtype()));
+          std::copy_n(all.raw<T>() + i * size, size, into->back().template raw<T>());
         }
       });
     }

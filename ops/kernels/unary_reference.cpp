@@ -68,8 +68,8 @@ void unary_reference(Unary function, Numbers numbers, int64_t count, const T* x,
       unary_reference(function, rounded(numbers), n, wide[0].data(), wide[0].data());
     });
   } else {
-    const auto [a, b] = numbers;
-    UnaryFunctions::visit(function, [&, a = a, b = b](auto f) {
+    const double a = numbers[0], b = numbers[1];
+    UnaryFunctions::visit(function, [&](auto f) {
       parallel_for(count, kGrainOfFunctions, [&](int64_t begin, int64_t end) {
         Array<T>(y + begin, end - begin) =
             ConstArray<T>(x + begin, end - begin).unaryExpr([=](T v) {
@@ -89,8 +89,8 @@ void unary_backward_reference(Unary function, Numbers numbers, int64_t count, co
                                wide[0].data());
     });
   } else {
-    const auto [a, b] = numbers;
-    UnaryFunctions::visit(function, [&, a = a, b = b]<class F>(F f) {
+    const double a = numbers[0], b = numbers[1];
+    UnaryFunctions::visit(function, [&]<class F>(F f) {
       if constexpr (!std::is_base_of_v<Linear, F>) {
         parallel_for(count, kGrainOfFunctions, [&](int64_t begin, int64_t end) {
           const int64_t n = end - begin;

@@ -94,7 +94,8 @@ TEST_F(Numpy, WhatIsNoTensorCostsOnlyItself) {
                                                         {"void", "bfloat16?"},
                                                         {"large", "above 2^63 - 1"},
                                                         {"axes", "has 9 axes"}}) {
-    expect_error([&dict, &name = name] { dict.at(name); }, {part, "refused.npz", name.c_str()});
+    expect_error([&dict, &refused = name] { dict.at(refused); },
+                 {part, "refused.npz", name.c_str()});
   }
 }
 

@@ -206,9 +206,9 @@ TEST_F(OnnxRead, ExternalData) {
       for (const auto& [key, text] : {std::pair<std::string, std::string>{"location", location},
                                       {"offset", offset},
                                       {"length", length}}) {
-        m.bytes(13, message([&key = key, &text = text](ProtoMessage& entry) {
-                  entry.bytes(1, key);
-                  entry.bytes(2, text);
+        m.bytes(13, message([&name = key, &value = text](ProtoMessage& entry) {
+                  entry.bytes(1, name);
+                  entry.bytes(2, value);
                 }));
       }
       m.number(14, 1);
