@@ -290,16 +290,16 @@ static std::shared_ptr<const Primitive> forward_primitive(const ConvShape& shape
   });
 }
 
-// oneDNN's brgconv cuts images into pieces by the number of threads, and at padded edges the pieces
-// decide how sums are rounded. Whether it is what computes the shape, and if so y, one thread an
-// image.
+// oneDNN's "brgconv" (3: "brg_conv_fwd") cuts images into pieces by the number of threads, and at
+// padded edges the pieces decide how sums are rounded. Whether it is what computes the shape, and
+// if so y, one thread an image.
 static bool forward_by_image(const ConvShape& shape, const float* x, const float* w,
                              const float* bias, float* y) {
   const onednn::ThreadLimit one(1);
   ConvShape image = shape;
   image.n = 1;
   const auto primitive = forward_primitive(image, bias != nullptr);
-  if (!primitive->implementation().starts_with("brgconv")) return false;
+  if (!primitive->implementation().starts_with("brg")) return false;
   const PackedWeights weights(image, primitive->layout(DNNL_ARG_WEIGHTS), w);
   const int64_t parts = std::min<int64_t>(num_threads(), shape.n);
   const size_t scratch_bytes = (primitive->scratchpad_bytes() + 63) / 64 * 64;
